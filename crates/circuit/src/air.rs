@@ -1,0 +1,570 @@
+//! The tables as AIRs: those of the steps, and those that hold them together (segment, commands, memory boundary, Merkle tree, Poseidon2).
+
+use holdfast_crypto::{F, field::DIGEST_CELLS};
+use holdfast_exchange::{
+    flow::Label,
+    machine::{LIMB_BITS, Plain},
+    record::Record,
+    slots::{Account, Kind, LEAF_CELLS, Market, Order, Position, System},
+    step::Step,
+};
+use openvm_circuit_primitives::var_range::{VariableRangeCheckerAir, VariableRangeCheckerBus};
+use openvm_poseidon2_air::{Poseidon2Config, Poseidon2SubAir};
+use openvm_stark_backend::{
+    AirRef, PartitionedBaseAir, StarkProtocolConfig,
+    air_builders::sub::SubAirBuilder,
+    interaction::InteractionBuilder,
+    p3_air::{Air, AirBuilder, AirBuilderWithPublicValues, BaseAir, BaseAirWithPublicValues},
+    p3_field::PrimeCharacteristicRing,
+    p3_matrix::Matrix,
+};
+use std::sync::Arc;
+
+use crate::{
+    RANGE_BITS,
+    cells::ACCESSES_MAX,
+    public::{PublicValues, offset},
+    published::COMMAND_CELLS,
+    row::{Bus, Row},
+    step_table::{Entry, step_row},
+};
+
+/// Registers per S-box: x^7 as (x^3)^2 x keeps every constraint at degree 3.
+pub const SBOX_REGISTERS: usize = 1;
+
+/// Depth of the state's tree.
+pub const TREE_DEPTH: u32 = holdfast_crypto::tree::DEPTH;
+
+/// The tables, in the order of the verifying key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    Segment,
+    Step(Step),
+    Commands,
+    Boundary(Kind),
+    Merkle,
+    Poseidon2,
+    Range,
+}
+
+impl Table {
+    pub fn all() -> impl Iterator<Item = Table> {
+        [Table::Segment]
+            .into_iter()
+            .chain(Step::ALL.iter().map(|&step| Table::Step(step)))
+            .chain([Table::Commands])
+            .chain(Kind::ALL.into_iter().map(Table::Boundary))
+            .chain([Table::Merkle, Table::Poseidon2, Table::Range])
+    }
+
+    pub fn name(self) -> String {
+        match self {
+            Table::Segment => "segment".into(),
+            Table::Step(step) => step.name().into(),
+            Table::Commands => "commands".into(),
+            Table::Boundary(kind) => format!("boundary_{}", kind.name()),
+            Table::Merkle => "merkle".into(),
+            Table::Poseidon2 => "poseidon2".into(),
+            Table::Range => "range".into(),
+        }
+    }
+
+    /// Index in the verifying key.
+    pub fn index(self) -> usize {
+        Table::all().position(|table| table == self).expect("every table is listed")
+    }
+}
+
+/// All tables as AIRs.
+pub fn airs<SC: StarkProtocolConfig<F = F>>() -> Vec<AirRef<SC>> {
+    Table::all()
+        .map(|table| -> AirRef<SC> {
+            match table {
+                Table::Segment => Arc::new(SegmentAir),
+                Table::Step(step) => Arc::new(StepAir::new(step)),
+                Table::Commands => Arc::new(CommandsAir),
+                Table::Boundary(kind) => Arc::new(BoundaryAir { kind }),
+                Table::Merkle => Arc::new(MerkleAir),
+                Table::Poseidon2 => Arc::new(Poseidon2Air::new()),
+                Table::Range => {
+                    let bus = VariableRangeCheckerBus::new(Bus::Range as u16, RANGE_BITS as usize);
+                    Arc::new(VariableRangeCheckerAir::new(bus))
+                }
+            }
+        })
+        .collect()
+}
+
+/// Cells of a slot's record, without padding.
+pub fn record_cells(kind: Kind) -> usize {
+    match kind {
+        Kind::System => System::<Plain>::CELLS,
+        Kind::Market => Market::<Plain>::CELLS,
+        Kind::Account => Account::<Plain>::CELLS,
+        Kind::Position => Position::<Plain>::CELLS,
+        Kind::Order => Order::<Plain>::CELLS,
+    }
+}
+
+/// A row that is constrained.
+struct Constrain<'a, AB: AirBuilder> {
+    builder: &'a mut AB,
+    columns: Vec<AB::Var>,
+    at: usize,
+}
+
+fn integer<E: PrimeCharacteristicRing>(value: i64) -> E {
+    let magnitude = E::from_u64(value.unsigned_abs());
+    if value < 0 { -magnitude } else { magnitude }
+}
+
+impl<AB: InteractionBuilder> Row for Constrain<'_, AB> {
+    type E = AB::Expr;
+
+    fn constant(&self, value: i64) -> AB::Expr {
+        integer(value)
+    }
+    fn column(&mut self, _value: i64) -> AB::Expr {
+        let column = self.columns[self.at];
+        self.at += 1;
+        column.into()
+    }
+    fn value(&self, _e: &AB::Expr) -> i64 {
+        0
+    }
+    fn assert_zero(&mut self, e: AB::Expr) {
+        self.builder.assert_zero(e);
+    }
+    fn range(&mut self, active: &AB::Expr, e: &AB::Expr, bits: u32) {
+        let bits = integer::<AB::Expr>(i64::from(bits));
+        self.builder.push_interaction(Bus::Range as u16, [e.clone(), bits], active.clone(), 1);
+    }
+    fn interact(&mut self, bus: Bus, receives: bool, message: Vec<AB::Expr>, count: AB::Expr) {
+        let count = if receives { -count } else { count };
+        self.builder.push_interaction(bus as u16, message, count, 1);
+    }
+    fn load(&mut self, _: Kind, _: &AB::Expr, _: &AB::Expr, _: &AB::Expr) -> (Vec<i64>, i64) {
+        (Vec::new(), 0)
+    }
+    fn store(&mut self, _: Kind, _: &AB::Expr, _: &AB::Expr, _: &[AB::Expr]) {}
+    fn hint_neighbour(&mut self, _: &AB::Expr, _: i64) -> i64 {
+        0
+    }
+    fn hint_open_order(&mut self, _: &AB::Expr, _: &AB::Expr, _: &AB::Expr) -> i64 {
+        0
+    }
+    fn note_outcome(&mut self, _: &AB::Expr, _: &AB::Expr) {}
+}
+
+/// Counts columns.
+struct Count(usize);
+
+impl Row for Count {
+    type E = i64;
+
+    fn constant(&self, value: i64) -> i64 {
+        value
+    }
+    fn column(&mut self, _: i64) -> i64 {
+        self.0 += 1;
+        0
+    }
+    fn value(&self, _: &i64) -> i64 {
+        0
+    }
+    fn assert_zero(&mut self, _: i64) {}
+    fn range(&mut self, _: &i64, _: &i64, _: u32) {}
+    fn interact(&mut self, _: Bus, _: bool, _: Vec<i64>, _: i64) {}
+    fn load(&mut self, _: Kind, _: &i64, _: &i64, _: &i64) -> (Vec<i64>, i64) {
+        (Vec::new(), 0)
+    }
+    fn store(&mut self, _: Kind, _: &i64, _: &i64, _: &[i64]) {}
+    fn hint_neighbour(&mut self, _: &i64, _: i64) -> i64 {
+        0
+    }
+    fn hint_open_order(&mut self, _: &i64, _: &i64, _: &i64) -> i64 {
+        0
+    }
+    fn note_outcome(&mut self, _: &i64, _: &i64) {}
+}
+
+/// Columns of a step's table.
+pub fn step_width(step: Step) -> usize {
+    let mut count = Count(0);
+    step_row(&mut count, step, &Entry::default());
+    count.0
+}
+
+/// The table of one kind of step.
+#[derive(Debug, Clone)]
+pub struct StepAir {
+    step: Step,
+    width: usize,
+}
+
+impl StepAir {
+    pub fn new(step: Step) -> Self {
+        Self { step, width: step_width(step) }
+    }
+}
+
+macro_rules! plain_air {
+    ($name:ident, $self:ident => $width:expr) => {
+        impl<T> BaseAir<T> for $name {
+            fn width(&$self) -> usize {
+                $width
+            }
+        }
+        impl<T> BaseAirWithPublicValues<T> for $name {}
+        impl<T> PartitionedBaseAir<T> for $name {}
+    };
+}
+
+fn local<AB: AirBuilder<Var: Copy>>(builder: &AB) -> Vec<AB::Var> {
+    let main = builder.main();
+    let row = main.row_slice(0).expect("a table has rows");
+    row.to_vec()
+}
+
+plain_air!(StepAir, self => self.width);
+
+impl<AB: InteractionBuilder> Air<AB> for StepAir {
+    fn eval(&self, builder: &mut AB) {
+        let columns = local(builder);
+        let mut row = Constrain { builder, columns, at: 0 };
+        step_row(&mut row, self.step, &Entry::default());
+        assert_eq!(row.at, self.width, "a step asks for as many columns as the table has");
+    }
+}
+
+/// Takes slices of a row in order.
+struct Columns<'a, V> {
+    rest: &'a [V],
+}
+
+impl<'a, V: Copy> Columns<'a, V> {
+    fn one<E: From<V>>(&mut self) -> E {
+        self.many(1).remove(0)
+    }
+    fn many<E: From<V>>(&mut self, n: usize) -> Vec<E> {
+        let (taken, rest) = self.rest.split_at(n);
+        self.rest = rest;
+        taken.iter().map(|&column| column.into()).collect()
+    }
+}
+
+fn constant<AB: AirBuilder>(value: u32) -> AB::Expr {
+    AB::Expr::from_u32(value)
+}
+
+fn push<AB: InteractionBuilder>(builder: &mut AB, bus: Bus, receives: bool, message: Vec<AB::Expr>, count: AB::Expr) {
+    let count = if receives { -count } else { count };
+    builder.push_interaction(bus as u16, message, count, 1);
+}
+
+/// Looks up `output = compress(left, right)`: the permutation's first cells, plus `left`.
+fn look_up_compression<AB: InteractionBuilder>(
+    builder: &mut AB,
+    left: &[AB::Expr],
+    right: &[AB::Expr],
+    output: &[AB::Expr],
+    count: AB::Expr,
+) {
+    let permuted = output.iter().zip(left).map(|(output, left)| output.clone() - left.clone());
+    let message: Vec<AB::Expr> = left.iter().chain(right).cloned().chain(permuted).collect();
+    builder.push_interaction(Bus::Poseidon2 as u16, message, count, 1);
+}
+
+/// The segment itself: one row that ties the ends of every chain to the public values.
+///
+/// Columns: active, whether the segment closes its batch, timestamp of the last access to the system slot, and that slot's cells at the start and at the end
+/// (before the batch is counted).
+#[derive(Debug, Clone, Copy)]
+pub struct SegmentAir;
+
+const SYSTEM_CELLS: usize = System::<Plain>::CELLS;
+/// Position of the count of batches among the system slot's cells: it is the last one.
+pub const SYSTEM_BATCHES: usize = SYSTEM_CELLS - 1;
+pub const SEGMENT_WIDTH: usize = 3 + 2 * SYSTEM_CELLS;
+
+impl<T> BaseAir<T> for SegmentAir {
+    fn width(&self) -> usize {
+        SEGMENT_WIDTH
+    }
+}
+impl<T> BaseAirWithPublicValues<T> for SegmentAir {
+    fn num_public_values(&self) -> usize {
+        PublicValues::CELLS
+    }
+}
+impl<T> PartitionedBaseAir<T> for SegmentAir {}
+
+impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir {
+    fn eval(&self, builder: &mut AB) {
+        let columns = local(builder);
+        let public: Vec<AB::Expr> = builder.public_values().iter().map(|&value| value.into()).collect();
+        let mut columns = Columns { rest: &columns };
+        let active: AB::Expr = columns.one();
+        let closes: AB::Expr = columns.one();
+        let last_access: AB::Expr = columns.one();
+        let start: Vec<AB::Expr> = columns.many(SYSTEM_CELLS);
+        let end: Vec<AB::Expr> = columns.many(SYSTEM_CELLS);
+
+        // The first row is the segment; any other row does nothing.
+        let first = builder.is_first_row();
+        builder.assert_zero(active.clone() - first);
+        builder.assert_bool(closes.clone());
+        let cells = |from: usize, n: usize| public[from..from + n].to_vec();
+        let [sequence_start, sequence_end, clock_end] =
+            [offset::SEQUENCE_START, offset::SEQUENCE_END, offset::CLOCK_END].map(|at| public[at].clone());
+
+        // The chain of steps starts idle at clock 1 and ends idle.
+        let idle = constant::<AB>(Label::Idle.number());
+        let one = AB::Expr::ONE;
+        push(builder, Bus::Step, false, vec![one.clone(), idle.clone(), sequence_start.clone()], active.clone());
+        push(builder, Bus::Step, true, vec![clock_end.clone(), idle, sequence_end.clone()], active.clone());
+
+        // The digest of the commands.
+        let mut digest = vec![sequence_start];
+        digest.extend(cells(offset::DIGEST_IN, DIGEST_CELLS));
+        push(builder, Bus::Digest, false, digest, active.clone());
+        let mut digest = vec![sequence_end];
+        digest.extend(cells(offset::DIGEST_OUT, DIGEST_CELLS));
+        push(builder, Bus::Digest, true, digest, active.clone());
+
+        // The root.
+        let mut root = vec![constant::<AB>(TREE_DEPTH), AB::Expr::ZERO];
+        root.extend(cells(offset::ROOT_OLD, DIGEST_CELLS));
+        root.extend(cells(offset::ROOT_NEW, DIGEST_CELLS));
+        push(builder, Bus::Merkle, true, root, active.clone());
+
+        // The system slot before all steps (timestamp 1) and after them (timestamp 16 × clock).
+        let system = |timestamp: AB::Expr, cells: &[AB::Expr]| {
+            let mut message = vec![constant::<AB>(Kind::System as u32), constant::<AB>(Kind::System.region().base), timestamp];
+            message.extend_from_slice(cells);
+            message
+        };
+        push(builder, Bus::Memory, true, system(AB::Expr::ZERO, &start), active.clone());
+        push(builder, Bus::Memory, false, system(one, &start), active.clone());
+        push(builder, Bus::Memory, true, system(last_access, &end), active.clone());
+        let mut counted = end.clone();
+        counted[SYSTEM_BATCHES] = end[SYSTEM_BATCHES].clone() + closes;
+        push(builder, Bus::Memory, false, system(constant::<AB>(ACCESSES_MAX) * clock_end, &counted), active.clone());
+
+        // Time (the slot's first three cells) and batch number at both ends.
+        let mut shown = |at: usize, cell: &AB::Expr| {
+            builder.assert_zero(active.clone() * (cell.clone() - public[at].clone()));
+        };
+        for limb in 0..3 {
+            shown(offset::TIME_START + limb, &start[limb]);
+            shown(offset::TIME_END + limb, &end[limb]);
+        }
+        shown(offset::BATCHES_START, &start[SYSTEM_BATCHES]);
+        shown(offset::BATCHES_END, &counted[SYSTEM_BATCHES]);
+    }
+}
+
+/// The published commands: one row each.
+///
+/// Columns: active, sequence, cells (7), outcome's code, digest before (8), digest after (8).
+#[derive(Debug, Clone, Copy)]
+pub struct CommandsAir;
+
+pub const COMMANDS_WIDTH: usize = 2 + COMMAND_CELLS + 1 + 2 * DIGEST_CELLS;
+
+plain_air!(CommandsAir, self => COMMANDS_WIDTH);
+
+impl<AB: InteractionBuilder> Air<AB> for CommandsAir {
+    fn eval(&self, builder: &mut AB) {
+        let columns = local(builder);
+        let mut columns = Columns { rest: &columns };
+        let active: AB::Expr = columns.one();
+        let sequence: AB::Expr = columns.one();
+        let cells: Vec<AB::Expr> = columns.many(COMMAND_CELLS);
+        let code: AB::Expr = columns.one();
+        let before: Vec<AB::Expr> = columns.many(DIGEST_CELLS);
+        let after: Vec<AB::Expr> = columns.many(DIGEST_CELLS);
+
+        builder.assert_bool(active.clone());
+        let with = |first: AB::Expr, rest: &[AB::Expr]| {
+            let mut message = vec![first];
+            message.extend_from_slice(rest);
+            message
+        };
+        push(builder, Bus::Command, false, with(sequence.clone(), &cells), active.clone());
+        push(builder, Bus::Outcome, true, vec![sequence.clone(), code.clone()], active.clone());
+        push(builder, Bus::Digest, true, with(sequence.clone(), &before), active.clone());
+        push(builder, Bus::Digest, false, with(sequence + AB::Expr::ONE, &after), active.clone());
+        let mut absorbed = cells;
+        absorbed.push(code);
+        look_up_compression(builder, &before, &absorbed, &after, active);
+    }
+}
+
+/// The slots of one kind that a segment touches: their content before and after it.
+///
+/// Columns: active, outer index (low 14 bits, high bits), inner index, timestamp of the last access, cells before, cells after. A kind without an index has no
+/// columns for it.
+#[derive(Debug, Clone, Copy)]
+pub struct BoundaryAir {
+    pub kind: Kind,
+}
+
+impl BoundaryAir {
+    pub fn index_columns(kind: Kind) -> usize {
+        let region = kind.region();
+        (region.outer_bits as usize).div_ceil(LIMB_BITS as usize) + (region.inner_bits as usize).div_ceil(LIMB_BITS as usize)
+    }
+
+    pub fn columns(kind: Kind) -> usize {
+        2 + Self::index_columns(kind) + 2 * record_cells(kind)
+    }
+}
+
+plain_air!(BoundaryAir, self => BoundaryAir::columns(self.kind));
+
+impl<AB: InteractionBuilder> Air<AB> for BoundaryAir {
+    fn eval(&self, builder: &mut AB) {
+        let region = self.kind.region();
+        let columns = local(builder);
+        let mut columns = Columns { rest: &columns };
+        let active: AB::Expr = columns.one();
+        builder.assert_bool(active.clone());
+        let mut leaf = constant::<AB>(region.base);
+        for (bits, stride) in [(region.outer_bits, region.outer_stride), (region.inner_bits, region.inner_stride)] {
+            let mut done = 0;
+            while done < bits {
+                let limb_bits = (bits - done).min(LIMB_BITS);
+                let limb: AB::Expr = columns.one();
+                builder.push_interaction(
+                    Bus::Range as u16,
+                    [limb.clone(), constant::<AB>(limb_bits)],
+                    active.clone(),
+                    1,
+                );
+                leaf += limb * constant::<AB>(stride << done);
+                done += limb_bits;
+            }
+        }
+        let last_access: AB::Expr = columns.one();
+        let cells = record_cells(self.kind);
+        let before: Vec<AB::Expr> = columns.many(cells);
+        let after: Vec<AB::Expr> = columns.many(cells);
+
+        let memory = |timestamp: AB::Expr, cells: &[AB::Expr]| {
+            let mut message = vec![constant::<AB>(self.kind as u32), leaf.clone(), timestamp];
+            message.extend_from_slice(cells);
+            message
+        };
+        push(builder, Bus::Memory, false, memory(AB::Expr::ZERO, &before), active.clone());
+        push(builder, Bus::Memory, true, memory(last_access, &after), active.clone());
+
+        for offset in 0..region.leaves {
+            let part = |cells: &[AB::Expr]| -> Vec<AB::Expr> {
+                let mut part: Vec<_> = cells.iter().skip(offset * LEAF_CELLS).take(LEAF_CELLS).cloned().collect();
+                part.resize(LEAF_CELLS, AB::Expr::ZERO);
+                part
+            };
+            let mut message = vec![AB::Expr::ZERO, leaf.clone() + constant::<AB>(offset as u32)];
+            message.extend(part(&before));
+            message.extend(part(&after));
+            push(builder, Bus::Merkle, false, message, active.clone());
+        }
+    }
+}
+
+/// The touched inner nodes of the state's tree, before and after the segment.
+///
+/// Columns: active, level (of the node; a raw leaf has 0), index, whether the left and the right child are touched, and before and after: left, right, node (8 each).
+///
+/// A touched child is received from its own row, and each is sent exactly once, so that, from the root down, every touched node has exactly one row; an untouched
+/// child must be the same before and after.
+#[derive(Debug, Clone, Copy)]
+pub struct MerkleAir;
+
+pub const MERKLE_WIDTH: usize = 5 + 6 * DIGEST_CELLS;
+
+plain_air!(MerkleAir, self => MERKLE_WIDTH);
+
+impl<AB: InteractionBuilder> Air<AB> for MerkleAir {
+    fn eval(&self, builder: &mut AB) {
+        let columns = local(builder);
+        let mut columns = Columns { rest: &columns };
+        let active: AB::Expr = columns.one();
+        let level: AB::Expr = columns.one();
+        let index: AB::Expr = columns.one();
+        let touched: [AB::Expr; 2] = [columns.one(), columns.one()];
+        let mut digest = || columns.many::<AB::Expr>(DIGEST_CELLS);
+        let before = [digest(), digest(), digest()];
+        let after = [digest(), digest(), digest()];
+
+        builder.assert_bool(active.clone());
+        for (child, touched) in touched.into_iter().enumerate() {
+            builder.assert_bool(touched.clone());
+            let side = constant::<AB>(child as u32);
+            let mut message = vec![level.clone() - AB::Expr::ONE, index.clone() + index.clone() + side];
+            message.extend_from_slice(&before[child]);
+            message.extend_from_slice(&after[child]);
+            push(builder, Bus::Merkle, true, message, active.clone() * touched.clone());
+            // Untouched: before = after.
+            for (old, new) in before[child].iter().zip(&after[child]) {
+                builder.assert_zero((AB::Expr::ONE - touched.clone()) * (old.clone() - new.clone()));
+            }
+        }
+        let mut message = vec![level, index];
+        message.extend_from_slice(&before[2]);
+        message.extend_from_slice(&after[2]);
+        push(builder, Bus::Merkle, false, message, active.clone());
+        for [left, right, node] in [&before, &after] {
+            look_up_compression(builder, left, right, node, active.clone());
+        }
+    }
+}
+
+/// Poseidon2 permutations. Columns: those of the audited sub-AIR, and how often the row is looked up.
+#[derive(Debug)]
+pub struct Poseidon2Air {
+    sub: Poseidon2SubAir<F, SBOX_REGISTERS>,
+}
+
+impl Poseidon2Air {
+    pub fn new() -> Self {
+        Self { sub: Poseidon2SubAir::new(Poseidon2Config::default().constants.into()) }
+    }
+
+    pub fn columns(&self) -> usize {
+        BaseAir::<F>::width(&self.sub) + 1
+    }
+}
+
+impl Default for Poseidon2Air {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BaseAir<F> for Poseidon2Air {
+    fn width(&self) -> usize {
+        self.columns()
+    }
+}
+impl BaseAirWithPublicValues<F> for Poseidon2Air {}
+impl PartitionedBaseAir<F> for Poseidon2Air {}
+
+impl<AB: InteractionBuilder<F = F>> Air<AB> for Poseidon2Air {
+    fn eval(&self, builder: &mut AB) {
+        let width = BaseAir::<F>::width(&self.sub);
+        let mut sub = SubAirBuilder::<AB, Poseidon2SubAir<F, SBOX_REGISTERS>, AB::F>::new(builder, 0..width);
+        self.sub.eval(&mut sub);
+
+        // After one column that this table does not use come the 16 of the input. The last full round ends with the output.
+        let columns = local(builder);
+        let input = &columns[1..17];
+        let output = &columns[width - 16..width - 16 + DIGEST_CELLS];
+        let message: Vec<AB::Expr> = input.iter().chain(output).map(|&column| column.into()).collect();
+        // The sub-AIR leaves its first column free; here it says nothing, and is 1 as that crate fills it.
+        builder.assert_one(columns[0]);
+        let count: AB::Expr = columns[width].into();
+        builder.push_interaction(Bus::Poseidon2 as u16, message, -count, 0);
+    }
+}

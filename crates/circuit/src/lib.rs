@@ -1,0 +1,21 @@
+//! The rules as circuits.
+//!
+//! The step functions of `holdfast-exchange` are read twice more here, by one text: [`cells::Circuit`] is a machine over a [`row::Row`], and a row is either
+//! constrained (`Constrain`, in [`air`]) or filled (`Fill`, in [`witness`]).
+//!
+//! - [`cells`]: the gadgets. [`step_table`]: what a step's row receives. [`air`]: all tables.
+//! - [`published`]: the cells and the digest of published commands. [`public`]: what a proof says in public.
+//! - [`witness`]: executes commands and fills the tables of a segment. [`verify`]: checks proofs, and chains of them.
+
+pub mod air;
+pub mod cells;
+mod inverse;
+pub mod public;
+pub mod published;
+pub mod row;
+pub mod step_table;
+pub mod verify;
+pub mod witness;
+
+/// Bits of the range table.
+pub const RANGE_BITS: u32 = 16;

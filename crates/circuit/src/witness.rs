@@ -1,0 +1,455 @@
+//! The `Fill` reading: executes commands on the state and fills the rows of every table of a segment.
+
+use std::collections::BTreeMap;
+
+use holdfast_crypto::{Digest, F, tree::{TouchedNode, Tree}};
+use holdfast_exchange::{
+    flow::{Frame, Next},
+    machine::Plain,
+    record::{PlainReader, PlainWriter, Record},
+    slots::{Account, Kind, Market, Order, Position, Slot, System},
+    step::Step,
+    store::{Store, leaves_of},
+};
+use holdfast_protocol::{Command, Outcome};
+use openvm_poseidon2_air::{Poseidon2Config, Poseidon2SubChip};
+use openvm_stark_backend::{
+    p3_field::PrimeCharacteristicRing,
+    p3_matrix::{Matrix, dense::RowMajorMatrix},
+};
+
+use crate::{
+    RANGE_BITS,
+    air::{BoundaryAir, COMMANDS_WIDTH, MERKLE_WIDTH, SBOX_REGISTERS, SEGMENT_WIDTH, Table, record_cells, step_width},
+    cells::{ACCESSES_MAX, Cells, MODULUS, cells_of},
+    public::PublicValues,
+    published::{command_cells, digest_absorb},
+    row::{Bus, Row},
+    step_table::{Entry, command_entry, step_row},
+};
+
+/// A slot of the state: its kind and its indices.
+type Place = (Kind, u32, u32);
+
+/// What a segment did to one slot.
+#[derive(Debug, Clone)]
+struct Touch {
+    before: Vec<u32>,
+    last_access: u32,
+}
+
+/// What all rows share while they are filled.
+struct Shared<'a> {
+    store: &'a mut Store,
+    touches: BTreeMap<Place, Touch>,
+    range_counts: Vec<u32>,
+    code: Option<u8>,
+    sweep: Vec<u32>,
+}
+
+/// A row that is filled with values.
+struct Fill<'a, 'b> {
+    shared: &'a mut Shared<'b>,
+    cells: &'a mut Vec<F>,
+}
+
+#[inline]
+fn field(value: i64) -> F {
+    debug_assert!(value.abs() < MODULUS);
+    if value < 0 { -F::from_u32(-value as u32) } else { F::from_u32(value as u32) }
+}
+
+fn index(value: i64) -> u32 {
+    u32::try_from(value).expect("an index is not negative")
+}
+
+/// A slot from the cells that a row gives it.
+fn plain<S: Record<Plain>>(cells: &[i64]) -> S {
+    let cells: Vec<u32> = cells.iter().map(|&cell| index(cell)).collect();
+    S::read(&mut PlainReader(&cells))
+}
+
+fn record<S: Slot<Plain>>(slot: &S) -> Vec<u32> {
+    let mut cells = Vec::with_capacity(S::CELLS);
+    slot.write(&mut PlainWriter(&mut cells));
+    cells
+}
+
+fn slot_record(store: &Store, (kind, outer, inner): Place) -> Vec<u32> {
+    match kind {
+        Kind::System => record(store.system()),
+        Kind::Market => record(store.market(outer)),
+        Kind::Account => record(store.account(outer)),
+        Kind::Position => record(store.position(outer, inner)),
+        Kind::Order => record(store.order(outer)),
+    }
+}
+
+impl Row for Fill<'_, '_> {
+    type E = i64;
+
+    #[inline]
+    fn constant(&self, value: i64) -> i64 {
+        value
+    }
+    #[inline]
+    fn column(&mut self, value: i64) -> i64 {
+        self.cells.push(field(value));
+        value
+    }
+    #[inline]
+    fn value(&self, e: &i64) -> i64 {
+        *e
+    }
+    #[inline]
+    fn assert_zero(&mut self, e: i64) {
+        debug_assert_eq!(e.rem_euclid(MODULUS), 0, "an honest row satisfies its constraints");
+    }
+    #[inline]
+    fn range(&mut self, active: &i64, e: &i64, bits: u32) {
+        assert!(*e >= 0 && *e >> bits == 0, "an honest row keeps its ranges: {e} has more than {bits} bits");
+        if *active != 0 {
+            self.shared.range_counts[(1 << bits) + *e as usize - 1] += 1;
+        }
+    }
+    fn interact(&mut self, _: Bus, _: bool, _: Vec<i64>, _: i64) {}
+
+    fn load(&mut self, kind: Kind, outer: &i64, inner: &i64, timestamp: &i64) -> (Vec<i64>, i64) {
+        let place = (kind, index(*outer), index(*inner));
+        let cells = slot_record(self.shared.store, place);
+        let values = cells.iter().map(|&cell| i64::from(cell)).collect();
+        let touch = self.shared.touches.entry(place).or_insert(Touch { before: cells, last_access: 0 });
+        let gap = timestamp - 1 - i64::from(touch.last_access);
+        touch.last_access = index(*timestamp);
+        (values, gap)
+    }
+    fn store(&mut self, kind: Kind, outer: &i64, inner: &i64, cells: &[i64]) {
+        let (outer, inner) = (index(*outer), index(*inner));
+        let store = &mut self.shared.store;
+        match kind {
+            Kind::System => store.set_system(plain::<System<Plain>>(cells)),
+            Kind::Market => store.set_market(outer, plain::<Market<Plain>>(cells)),
+            Kind::Account => store.set_account(outer, plain::<Account<Plain>>(cells)),
+            Kind::Position => store.set_position(outer, inner, plain::<Position<Plain>>(cells)),
+            Kind::Order => store.set_order(outer, plain::<Order<Plain>>(cells)),
+        }
+    }
+    fn hint_neighbour(&mut self, sentinel: &i64, price: i64) -> i64 {
+        i64::from(self.shared.store.neighbour(index(*sentinel), price as u64))
+    }
+    fn hint_open_order(&mut self, account: &i64, entry: &i64, after: &i64) -> i64 {
+        if *after == 0 {
+            self.shared.sweep = self.shared.store.open_orders(index(*account), index(*entry));
+            self.shared.sweep.reverse();
+        }
+        i64::from(self.shared.sweep.pop().unwrap_or(0))
+    }
+    fn note_outcome(&mut self, enabled: &i64, code: &i64) {
+        if *enabled != 0 {
+            let code = u8::try_from(*code).expect("a reject code is small");
+            assert!(self.shared.code.replace(code).is_none(), "a command has one outcome");
+        }
+    }
+}
+
+/// The rows of a segment under construction, and the state they lead to.
+pub struct Builder<'a> {
+    shared: Shared<'a>,
+    steps: Vec<Vec<F>>,
+    commands: Vec<F>,
+    system_before: Vec<u32>,
+    sequence_start: u32,
+    sequence: u32,
+    clock: u32,
+    digest_in: Digest,
+    digest: Digest,
+    permutations: Vec<[Digest; 2]>,
+    rows: usize,
+}
+
+/// The filled tables of a segment, by index of the verifying key; `None` for a table without rows.
+pub struct Segment {
+    pub public: PublicValues,
+    pub traces: Vec<Option<RowMajorMatrix<F>>>,
+}
+
+/// Clock of a segment's first step.
+const CLOCK_START: u32 = 1;
+/// Steps in a segment: timestamps and gaps stay below 2^28.
+pub const STEPS_MAX: usize = (1 << 24) - 2;
+
+impl<'a> Builder<'a> {
+    /// A segment that starts from this state, with the batch's digest and sequence number so far. The state must have been hashed up to here.
+    pub fn new(store: &'a mut Store, sequence: u32, digest: Digest) -> Self {
+        let system_before = record(store.system());
+        let mut touches = BTreeMap::new();
+        // The segment table reads the system slot at timestamp 1.
+        touches.insert((Kind::System, 0, 0), Touch { before: system_before.clone(), last_access: 1 });
+        Self {
+            shared: Shared {
+                store,
+                touches,
+                range_counts: vec![0; 1 << (RANGE_BITS + 1)],
+                code: None,
+                sweep: Vec::new(),
+            },
+            steps: vec![Vec::new(); Step::ALL.len()],
+            commands: Vec::new(),
+            system_before,
+            sequence_start: sequence,
+            sequence,
+            clock: CLOCK_START,
+            digest_in: digest,
+            digest,
+            permutations: Vec::new(),
+            rows: 0,
+        }
+    }
+
+    /// Steps so far.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Slots touched so far.
+    pub fn touched(&self) -> usize {
+        self.shared.touches.len()
+    }
+
+    /// Number of the next command in its batch.
+    pub fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
+    /// Digest of the batch's commands so far.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Executes one command, and fills its rows.
+    pub fn apply(&mut self, command: &Command) -> Outcome {
+        self.shared.code = None;
+        let (step, cells) = command_entry(command);
+        let entry = Entry { active: 1, clock: 0, argument: i64::from(self.sequence), cells, verdict: Vec::new() };
+        let mut following = Some((step, entry));
+        let mut suspended: Option<(i64, Frame<Cells<i64>>)> = None;
+        while let Some((step, mut entry)) = following {
+            assert!(self.rows < STEPS_MAX, "a segment has at most {STEPS_MAX} steps");
+            entry.clock = i64::from(self.clock);
+            let mut row = Fill { shared: &mut self.shared, cells: &mut self.steps[step as usize] };
+            let (next, frame) = step_row(&mut row, step, &entry);
+            if let Some(frame) = frame {
+                suspended = Some((entry.clock, frame));
+            }
+            self.clock += 1;
+            self.rows += 1;
+            following = follow(next.expect("a step goes somewhere"), &mut suspended);
+        }
+        let code = self.shared.code.expect("a command has an outcome");
+        let outcome = Outcome::from_code(code).expect("a step gives a known reject code");
+
+        let before = self.digest;
+        self.digest = digest_absorb(&before, command, outcome);
+        let cells = command_cells(command);
+        self.commands.extend([F::ONE, F::from_u32(self.sequence)]);
+        self.commands.extend(cells.map(F::from_u32));
+        self.commands.push(F::from_u8(code));
+        self.commands.extend(before);
+        self.commands.extend(self.digest);
+        let absorbed = std::array::from_fn(|i| F::from_u32(cells.get(i).copied().unwrap_or(u32::from(code))));
+        self.permutations.push([before, absorbed]);
+        self.sequence += 1;
+        outcome
+    }
+
+    /// Ends the segment (and its batch, if it `closes` it): brings the tree up to date and fills the remaining tables.
+    pub fn finish(mut self, tree: &mut Tree, closes: bool) -> Segment {
+        let root_old = tree.root();
+        let system_end = record(self.shared.store.system());
+        let system_touch = self.shared.touches.get_mut(&(Kind::System, 0, 0)).expect("the system slot is always touched");
+        let system_access = system_touch.last_access;
+        system_touch.last_access = ACCESSES_MAX * self.clock;
+        if closes {
+            let mut system = self.shared.store.system().clone();
+            system.batches += 1;
+            self.shared.store.set_system(system);
+        }
+
+        let (boundaries, nodes) = self.fill_boundaries(tree);
+        let merkle = self.fill_merkle(&nodes);
+        let system_after = record(self.shared.store.system());
+        let time = |cells: &[u32]| System::<Plain>::read(&mut PlainReader(cells)).time;
+        let batches = |cells: &[u32]| System::<Plain>::read(&mut PlainReader(cells)).batches;
+        let public = PublicValues {
+            root_old,
+            root_new: tree.root(),
+            digest_in: self.digest_in,
+            digest_out: self.digest,
+            sequence_start: self.sequence_start,
+            sequence_end: self.sequence,
+            clock_end: self.clock,
+            batches_start: batches(&self.system_before),
+            batches_end: batches(&system_after),
+            time_start: time(&self.system_before),
+            time_end: time(&system_end),
+        };
+
+        let mut segment = vec![F::ONE, F::from_bool(closes), F::from_u32(system_access)];
+        segment.extend(self.system_before.iter().chain(&system_end).map(|&cell| F::from_u32(cell)));
+        debug_assert_eq!(segment.len(), SEGMENT_WIDTH);
+
+        let poseidon2 = fill_poseidon2(std::mem::take(&mut self.permutations));
+        let steps = std::mem::take(&mut self.steps);
+        let commands = std::mem::take(&mut self.commands);
+        let range = fill_range(&self.shared.range_counts);
+        let mut steps = steps.into_iter();
+        let mut boundaries = boundaries.into_iter();
+        let traces = Table::all()
+            .map(|table| match table {
+                Table::Segment => Some(RowMajorMatrix::new(segment.clone(), SEGMENT_WIDTH)),
+                Table::Step(step) => padded(steps.next().expect("a table per step"), step_width(step)),
+                Table::Commands => padded(commands.clone(), COMMANDS_WIDTH),
+                Table::Boundary(kind) => padded(boundaries.next().expect("a table per kind"), BoundaryAir::columns(kind)),
+                Table::Merkle => padded(merkle.clone(), MERKLE_WIDTH),
+                Table::Poseidon2 => Some(poseidon2.clone()),
+                Table::Range => Some(range.clone()),
+            })
+            .collect();
+        Segment { public, traces }
+    }
+
+    fn fill_boundaries(&mut self, tree: &mut Tree) -> (Vec<Vec<F>>, Vec<TouchedNode>) {
+        let mut tables = vec![Vec::new(); Kind::ALL.len()];
+        let mut leaves: Vec<(u32, Digest)> = Vec::new();
+        // The rest of the store's own list is of no use here.
+        self.shared.store.take_touched();
+        let touches = std::mem::take(&mut self.shared.touches);
+        for (&(kind, outer, inner), touch) in &touches {
+            let region = kind.region();
+            let after = slot_record(self.shared.store, (kind, outer, inner));
+            let table: &mut Vec<F> = &mut tables[Kind::ALL.iter().position(|&k| k == kind).expect("a kind is listed")];
+            table.push(F::ONE);
+            for (bits, value) in [(region.outer_bits, outer), (region.inner_bits, inner)] {
+                let mut done = 0;
+                while done < bits {
+                    let limb_bits = (bits - done).min(holdfast_exchange::machine::LIMB_BITS);
+                    let limb = (value >> done) & ((1 << limb_bits) - 1);
+                    table.push(F::from_u32(limb));
+                    self.shared.range_counts[(1 << limb_bits) + limb as usize - 1] += 1;
+                    done += limb_bits;
+                }
+            }
+            table.push(F::from_u32(touch.last_access));
+            debug_assert_eq!(touch.before.len(), record_cells(kind));
+            table.extend(touch.before.iter().chain(&after).map(|&cell| F::from_u32(cell)));
+            let mut padded = after;
+            padded.resize(kind.cells(), 0);
+            leaves.extend(leaves_of(kind, outer, inner, &padded).map(|(at, leaf)| (at, leaf.map(F::new))));
+        }
+        leaves.sort_unstable_by_key(|(at, _)| *at);
+        let nodes = tree.update_traced(&leaves);
+        (tables, nodes)
+    }
+
+    fn fill_merkle(&mut self, nodes: &[TouchedNode]) -> Vec<F> {
+        let mut rows = Vec::with_capacity(nodes.len() * MERKLE_WIDTH);
+        for node in nodes {
+            rows.extend([
+                F::ONE,
+                F::from_u32(node.level),
+                F::from_u32(node.index),
+                F::from_bool(node.left_touched),
+                F::from_bool(node.right_touched),
+            ]);
+            for digest in
+                [&node.old_left, &node.old_right, &node.old_out, &node.new_left, &node.new_right, &node.new_out]
+            {
+                rows.extend_from_slice(digest);
+            }
+            self.permutations.push([node.old_left, node.old_right]);
+            self.permutations.push([node.new_left, node.new_right]);
+        }
+        rows
+    }
+}
+
+/// The next step's entry, with the cells that its row receives.
+fn follow(next: Next<Cells<i64>>, suspended: &mut Option<(i64, Frame<Cells<i64>>)>) -> Option<(Step, Entry)> {
+    let with = |step, cells: Vec<i64>| Some((step, Entry { active: 1, cells, ..Entry::default() }));
+    let (label, handle, verdict) = match next {
+        Next::Idle(_) => return None,
+        Next::Probe(registers) => return with(Step::Probe, cells_of(&registers)),
+        Next::Margin(registers) => return with(Step::Margin, cells_of(&registers)),
+        Next::Remove(registers) => return with(Step::Remove, cells_of(&registers)),
+        Next::Resume(label, handle) => (i64::from(label.number()), handle, Vec::new()),
+        Next::Return(label, handle) => (label, handle, Vec::new()),
+        Next::Judge(label, handle, verdict) => (label, handle, cells_of(&verdict)),
+    };
+    if label == i64::from(holdfast_exchange::flow::Label::Idle.number()) {
+        return None;
+    }
+    let (suspended_at, frame) = suspended.take().expect("a step that takes up a frame follows one that suspended it");
+    assert_eq!(suspended_at, handle, "the frame that is taken up is the one that was suspended");
+    assert_eq!(i64::from(frame.label().number()), label, "the step that is reached is the one that the frame is for");
+    let (step, cells) = match &frame {
+        Frame::Admit(frame) => (Step::Admit, cells_of(frame)),
+        Frame::Match(frame) => (Step::Match, cells_of(frame)),
+        Frame::Trade(frame) => (Step::Trade, cells_of(frame)),
+        Frame::Turn(frame) => (Step::Turn, cells_of(frame)),
+        Frame::Fill(frame) => (Step::Fill, cells_of(frame)),
+        Frame::Rest(frame) => (Step::Rest, cells_of(frame)),
+        Frame::Expire(frame) => (Step::Expire, cells_of(frame)),
+        Frame::Sweep(frame) => (Step::Sweep, cells_of(frame)),
+        Frame::Payout(frame) => (Step::Payout, cells_of(frame)),
+    };
+    Some((step, Entry { active: 1, clock: 0, argument: handle, cells, verdict }))
+}
+
+/// Pads a table to a power of two with copies of its first row that are not active. `None` for an empty table.
+fn padded(mut rows: Vec<F>, width: usize) -> Option<RowMajorMatrix<F>> {
+    if rows.is_empty() {
+        return None;
+    }
+    let height = rows.len() / width;
+    debug_assert_eq!(rows.len(), height * width);
+    let mut padding = rows[..width].to_vec();
+    padding[0] = F::ZERO;
+    let target = height.next_power_of_two();
+    rows.reserve_exact((target - height) * width);
+    for _ in height..target {
+        rows.extend_from_slice(&padding);
+    }
+    Some(RowMajorMatrix::new(rows, width))
+}
+
+/// Permutations, each once with the number of its uses.
+fn fill_poseidon2(permutations: Vec<[Digest; 2]>) -> RowMajorMatrix<F> {
+    let chip = Poseidon2SubChip::<F, SBOX_REGISTERS>::new(Poseidon2Config::default().constants);
+    let state = |[left, right]: &[Digest; 2]| -> [F; 16] { std::array::from_fn(|i| if i < 8 { left[i] } else { right[i - 8] }) };
+    let mut uses = BTreeMap::new();
+    for permutation in &permutations {
+        *uses.entry(state(permutation)).or_insert(0u32) += 1;
+    }
+    let (mut inputs, mut counts): (Vec<_>, Vec<_>) = uses.into_iter().unzip();
+    let height = inputs.len().next_power_of_two();
+    inputs.resize(height, [F::ZERO; 16]);
+    counts.resize(height, 0);
+    let trace = chip.generate_trace(inputs);
+    let width = trace.width() + 1;
+    let mut rows = Vec::with_capacity(height * width);
+    for (row, count) in trace.values.chunks_exact(width - 1).zip(counts) {
+        rows.extend_from_slice(row);
+        rows.push(F::from_u32(count));
+    }
+    RowMajorMatrix::new(rows, width)
+}
+
+fn fill_range(counts: &[u32]) -> RowMajorMatrix<F> {
+    let mut rows = Vec::with_capacity(counts.len() * 4);
+    for (at, &count) in counts.iter().enumerate() {
+        let bits = (at + 1).ilog2();
+        let value = at + 1 - (1 << bits);
+        rows.extend([F::from_u32(value as u32), F::from_u32(bits), F::from_u32(1 << bits), F::from_u32(count)]);
+    }
+    RowMajorMatrix::new(rows, 4)
+}

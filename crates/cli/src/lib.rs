@@ -1,0 +1,3 @@
+//! What the `holdfast` command is made of.
+
+pub mod flow;

@@ -1,0 +1,215 @@
+//! The native engine: applies commands, closes batches into state roots, and shows the state.
+
+use holdfast_crypto::{Digest, F, tree::Tree};
+use holdfast_protocol::{
+    AccountId, Command, Genesis, GenesisError, MarketId, OrderId, Outcome, Price, Side, Size, limits,
+};
+
+use crate::{
+    machine::{Event, Plain},
+    native::Native,
+    slots::{Kind, Position, System},
+    step::{Input, execute},
+    store::{Store, leaves_of},
+};
+
+/// The exchange, executing natively.
+#[derive(Clone)]
+pub struct Engine {
+    store: Store,
+    tree: Tree,
+    events: Vec<Event<Plain>>,
+}
+
+/// An order as an observer sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderView {
+    pub order: OrderId,
+    pub account: AccountId,
+    pub entry: u32,
+    pub price: Price,
+    pub size: Size,
+    pub reduce_only: bool,
+}
+
+/// An account as an observer sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccountView {
+    pub collateral: i128,
+    /// Index of the highest used entry, plus one.
+    pub entries: u32,
+    /// Per directory entry, the market and the position.
+    pub positions: Vec<Option<(MarketId, Position<Plain>)>>,
+}
+
+impl Engine {
+    pub fn new(genesis: &Genesis) -> Result<Self, GenesisError> {
+        genesis.validate()?;
+        let mut engine = Self { store: Store::new(genesis), tree: Tree::new(), events: Vec::new() };
+        let leaves = engine.touched_leaves();
+        let _root = engine.tree.update(&leaves);
+        Ok(engine)
+    }
+
+    /// Applies one command.
+    ///
+    /// # Panics
+    /// If the command does not conserve money and position sizes to the last unit, or breaks an invariant: a bug, after which nothing may go on.
+    #[inline]
+    pub fn apply(&mut self, command: &Command) -> Outcome {
+        self.events.clear();
+        let deposits_before = self.store.system().deposits;
+        let mut machine = Native {
+            store: &mut self.store,
+            events: &mut self.events,
+            next: None,
+            frame: None,
+            code: 0,
+            sweep: Vec::new(),
+        };
+        let mut input = Some(first_input(command));
+        while let Some(step) = input {
+            execute(&mut machine, step);
+            let next = machine.next.take().expect("every step goes somewhere");
+            input = Input::following(next, &mut machine.frame, |id| *id);
+        }
+        let code = machine.code;
+        let deposits_delta = self.store.system().deposits as i128 - deposits_before as i128;
+        let conservation = self.store.take_conservation();
+        assert_eq!(conservation.money_delta, deposits_delta, "collateral plus quotes change by deposits alone");
+        assert_eq!(conservation.size_delta, 0, "for every long there is a short");
+        Outcome::from_code(code as u8).expect("a step gives a known reject code")
+    }
+
+    /// What the last command did.
+    pub fn events(&self) -> &[Event<Plain>] {
+        &self.events
+    }
+
+    /// Counts the batch, hashes the slots touched since the last root into the tree, and returns the root.
+    pub fn close_batch(&mut self) -> Digest {
+        self.count_batch();
+        let leaves = self.touched_leaves();
+        self.tree.update(&leaves)
+    }
+
+    /// Writes into the state that one more batch is closed. ([`Engine::close_batch`] does it.)
+    pub fn count_batch(&mut self) {
+        let mut system = self.store.system().clone();
+        system.batches += 1;
+        self.store.set_system(system);
+    }
+
+    /// The raw leaves touched since the last root, for a tree that is kept elsewhere (to hash beside the next batch's execution). The engine's own
+    /// tree no longer follows the state after this; do not mix it with [`Engine::close_batch`].
+    pub fn touched_leaves(&mut self) -> Vec<(u32, Digest)> {
+        let mut touched = self.store.take_touched();
+        touched.sort_unstable_by_key(|&(kind, outer, inner)| kind.region().leaf(outer, inner));
+        let mut leaves = Vec::with_capacity(touched.len() * 3);
+        for (kind, outer, inner) in touched {
+            let cells = self.store.slot_cells(kind, outer, inner);
+            leaves.extend(leaves_of(kind, outer, inner, &cells).map(|(index, leaf)| (index, leaf.map(F::new))));
+        }
+        leaves
+    }
+
+    pub fn root(&self) -> Digest {
+        self.tree.root()
+    }
+
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    pub fn system(&self) -> &System<Plain> {
+        self.store.system()
+    }
+
+    pub fn mark(&self, market: MarketId) -> u64 {
+        self.store.market(market.get()).mark
+    }
+
+    pub fn account(&self, id: AccountId) -> AccountView {
+        let account = self.store.account(id.get());
+        let positions = account
+            .directory
+            .iter()
+            .enumerate()
+            .map(|(entry, &key)| {
+                let market = MarketId::new(key.checked_sub(1)?).expect("a directory holds markets");
+                Some((market, self.store.position(id.get(), entry as u32).clone()))
+            })
+            .collect();
+        AccountView { collateral: account.collateral, entries: account.entries, positions }
+    }
+
+    /// The orders of a book in priority order.
+    pub fn book(&self, market: MarketId, side: Side) -> Vec<OrderView> {
+        let sentinel = 2 * market.get() + u32::from(side == Side::Sell);
+        let mut orders = Vec::new();
+        let mut slot = self.store.order(sentinel).next;
+        while slot != sentinel && self.store.order(slot).live {
+            let order = self.store.order(slot);
+            orders.push(OrderView {
+                order: OrderId::new(slot, order.generation as u8).expect("a slot of the book"),
+                account: AccountId::new(order.account).expect("an order belongs to an account"),
+                entry: order.entry,
+                price: Price::new(order.price as u32).expect("a price"),
+                size: Size::new(order.size).expect("a size"),
+                reduce_only: order.reduce_only,
+            });
+            slot = order.next;
+        }
+        orders
+    }
+
+    /// The freed order slots, last freed first.
+    pub fn free_list(&self) -> Vec<u32> {
+        let mut slots = Vec::new();
+        let mut slot = self.store.system().free_head;
+        while slot != 0 {
+            slots.push(slot);
+            slot = self.store.order(slot).next;
+        }
+        slots
+    }
+
+    /// Accounts that hold or held anything, by index: those with collateral or a directory entry.
+    pub fn accounts_in_use(&self) -> impl Iterator<Item = AccountId> + '_ {
+        (0..1 << limits::ACCOUNT_BITS)
+            .filter(|&id| {
+                let account = self.store.account(id);
+                account.collateral != 0 || account.entries != 0
+            })
+            .map(|id| AccountId::new(id).expect("below the bound"))
+    }
+
+    /// The cells of a slot, and its first raw leaf in the tree.
+    pub fn slot(&self, kind: Kind, outer: u32, inner: u32) -> (u32, Vec<u32>) {
+        (kind.region().leaf(outer, inner), self.store.slot_cells(kind, outer, inner))
+    }
+}
+
+/// The step that begins a command. (Natively the sequence number has no use.)
+#[inline(always)]
+fn first_input(command: &Command) -> Input<Plain> {
+    match command {
+        Command::Deposit(c) => Input::Deposit(0, c.into()),
+        Command::Withdraw(c) => Input::Withdraw(0, c.into()),
+        Command::Place(c) => Input::Place(0, c.into()),
+        Command::Cancel(c) => Input::Cancel(0, c.into()),
+        Command::CancelAll(c) => Input::CancelAll(0, c.into()),
+        Command::Amend(c) => Input::Amend(0, c.into()),
+        Command::Mark(c) => Input::Mark(0, c.into()),
+        Command::Time(c) => Input::Time(0, c.into()),
+        Command::Release(c) => Input::Release(0, c.into()),
+    }
+}

@@ -1,0 +1,157 @@
+//! The fields of a command as a step function takes them.
+
+use holdfast_protocol::{Amend, Cancel, CancelAll, Deposit, Mark, Place, Release, SelfTrade, Side, Time, TimeInForce, Withdraw};
+
+use crate::{machine::Plain, record::record};
+
+record! {
+    pub struct TransferFields {
+        account: Id,
+        amount: Wide<6>,
+    }
+}
+
+record! {
+    pub struct PlaceFields {
+        account: Id,
+        market: Id,
+        buys: Bit,
+        /// Low bit of the time in force.
+        force_low: Bit,
+        force_high: Bit,
+        reduce_only: Bit,
+        /// Low bit of the self-trade prevention.
+        self_low: Bit,
+        self_high: Bit,
+        price: Word,
+        size: Word,
+    }
+}
+
+record! {
+    pub struct CancelFields {
+        account: Id,
+        slot: Id,
+        generation: Id,
+    }
+}
+
+record! {
+    /// Of cancel-all and of release.
+    pub struct EntryFields {
+        account: Id,
+        market: Id,
+    }
+}
+
+record! {
+    pub struct AmendFields {
+        account: Id,
+        slot: Id,
+        generation: Id,
+        self_low: Bit,
+        self_high: Bit,
+        price: Word,
+        size: Word,
+    }
+}
+
+record! {
+    pub struct MarkFields {
+        sender: Id,
+        market: Id,
+        price: Word,
+    }
+}
+
+record! {
+    pub struct TimeFields {
+        sender: Id,
+        time: Word,
+    }
+}
+
+impl From<&Deposit> for TransferFields<Plain> {
+    fn from(c: &Deposit) -> Self {
+        Self { account: c.account.get(), amount: c.amount.get() }
+    }
+}
+
+impl From<&Withdraw> for TransferFields<Plain> {
+    fn from(c: &Withdraw) -> Self {
+        Self { account: c.account.get(), amount: c.amount.get() }
+    }
+}
+
+const fn self_trade_bits(mode: SelfTrade) -> (bool, bool) {
+    (mode as u8 & 1 != 0, mode as u8 & 2 != 0)
+}
+
+impl From<&Place> for PlaceFields<Plain> {
+    fn from(c: &Place) -> Self {
+        let force = match c.time_in_force {
+            TimeInForce::GoodTillCancel => 0u8,
+            TimeInForce::ImmediateOrCancel => 1,
+            TimeInForce::FillOrKill => 2,
+            TimeInForce::PostOnly => 3,
+        };
+        let (self_low, self_high) = self_trade_bits(c.self_trade);
+        Self {
+            account: c.account.get(),
+            market: c.market.get(),
+            buys: c.side == Side::Buy,
+            force_low: force & 1 != 0,
+            force_high: force & 2 != 0,
+            reduce_only: c.reduce_only,
+            self_low,
+            self_high,
+            price: u64::from(c.price.get()),
+            size: c.size.get(),
+        }
+    }
+}
+
+impl From<&Cancel> for CancelFields<Plain> {
+    fn from(c: &Cancel) -> Self {
+        Self { account: c.account.get(), slot: c.order.slot(), generation: u32::from(c.order.generation()) }
+    }
+}
+
+impl From<&CancelAll> for EntryFields<Plain> {
+    fn from(c: &CancelAll) -> Self {
+        Self { account: c.account.get(), market: c.market.get() }
+    }
+}
+
+impl From<&Release> for EntryFields<Plain> {
+    fn from(c: &Release) -> Self {
+        Self { account: c.account.get(), market: c.market.get() }
+    }
+}
+
+impl From<&Amend> for AmendFields<Plain> {
+    fn from(c: &Amend) -> Self {
+        let (self_low, self_high) = self_trade_bits(c.self_trade);
+        Self {
+            account: c.account.get(),
+            slot: c.order.slot(),
+            generation: u32::from(c.order.generation()),
+            self_low,
+            self_high,
+            price: u64::from(c.price.get()),
+            size: c.size.get(),
+        }
+    }
+}
+
+impl From<&Mark> for MarkFields<Plain> {
+    fn from(c: &Mark) -> Self {
+        Self { sender: c.sender.get(), market: c.market.get(), price: u64::from(c.price.get()) }
+    }
+}
+
+impl From<&Time> for TimeFields<Plain> {
+    fn from(c: &Time) -> Self {
+        Self { sender: c.sender.get(), time: c.time.get() }
+    }
+}

@@ -1,0 +1,126 @@
+//! Deposits and withdrawals.
+
+use holdfast_protocol::{Reject, limits::DEPOSITS_MAX};
+
+use super::{Guard, id_plus_one, last_entry, margin_of, meets_initial};
+use crate::{
+    fields::TransferFields,
+    flow::{Frame, Label, Next, PayoutFrame, Verdict},
+    machine::{Id, Int, Machine, Wide},
+};
+
+/// Credits an account's collateral.
+#[inline(always)]
+pub fn deposit<M: Machine>(m: &mut M, sequence: Id<M>, c: TransferFields<M::V>) {
+    let amount: Int<M, 6> = m.int_nonnegative(&c.amount);
+
+    let mut system = m.open_system();
+    let mut guard = Guard::new(m);
+    let nothing = m.int_is_zero(&amount);
+    guard.refuse(m, &nothing, Reject::AmountZero);
+    // deposits + amount ≤ DEPOSITS_MAX, which is one limb of value 2^6 above six limbs of zero: 2^90.
+    let deposits: Wide<M, 7> = m.wide_add(&system.deposits, &c.amount);
+    let over = exceeds_deposits_max(m, &deposits);
+    guard.refuse(m, &over, Reject::DepositCap);
+
+    let credited = select_wide(m, &guard.ok, &deposits, &system.deposits);
+    system.deposits = credited;
+    m.close_system(system);
+
+    let mut account = m.open_account(&c.account);
+    let collateral = m.int_add(&account.collateral, &amount);
+    account.collateral = m.int_select(&guard.ok, &collateral, &account.collateral);
+    m.close_account(&c.account, account);
+
+    let always = m.bit(true);
+    m.outcome(&always, &sequence, &guard.code);
+    let next = id_plus_one(m, &sequence);
+    m.goto(&always, Next::Idle(next));
+}
+
+/// Asks for collateral; `payout` decides once the margin is known.
+#[inline(always)]
+pub fn withdraw<M: Machine>(m: &mut M, sequence: Id<M>, c: TransferFields<M::V>) {
+    let amount: Int<M, 6> = m.int_nonnegative(&c.amount);
+    let system = m.peek_system();
+    let account = m.peek_account(&c.account);
+
+    let mut guard = Guard::new(m);
+    let nothing = m.int_is_zero(&amount);
+    guard.refuse(m, &nothing, Reject::AmountZero);
+    let left: Int<M, 8> = m.int_sub(&account.collateral, &amount);
+    let short = m.int_is_negative(&left);
+    guard.refuse(m, &short, Reject::InsufficientCollateral);
+    let deposits = m.int_nonnegative(&system.deposits);
+    let held: Int<M, 7> = m.int_sub(&deposits, &amount);
+    let short = m.int_is_negative(&held);
+    guard.refuse(m, &short, Reject::VaultShort);
+
+    let refused = m.not(&guard.ok);
+    m.outcome(&refused, &sequence, &guard.code);
+    let next = id_plus_one(m, &sequence);
+    m.goto(&refused, Next::Idle(next));
+
+    m.suspend(&guard.ok, Frame::Payout(PayoutFrame { sequence, account: c.account.clone(), amount: c.amount }));
+    let last = last_entry(m, &account.entries);
+    let registers = margin_of(m, Label::Payout, &c.account, last, left);
+    m.goto(&guard.ok, Next::Margin(registers));
+}
+
+/// Debits collateral if initial margin is met without it.
+#[inline(always)]
+pub fn payout<M: Machine>(m: &mut M, frame: PayoutFrame<M::V>, verdict: Verdict<M::V>) {
+    let PayoutFrame { sequence, account: id, amount } = frame;
+    let mut guard = Guard::new(m);
+    let met = meets_initial(m, &verdict);
+    guard.refuse_unless(m, &met, Reject::InsufficientMargin);
+    let amount: Int<M, 6> = m.int_nonnegative(&amount);
+
+    let mut system = m.open_system();
+    let deposits = m.int_nonnegative(&system.deposits);
+    let held: Int<M, 7> = m.int_sub(&deposits, &amount);
+    let held = m.int_select(&guard.ok, &held, &deposits);
+    // `withdraw` has seen that the vault holds the amount.
+    let short = m.int_is_negative(&held);
+    let covered = m.not(&short);
+    m.check(&covered);
+    system.deposits = m.int_magnitude(&held);
+    m.close_system(system);
+
+    let mut account = m.open_account(&id);
+    let left = m.int_sub(&account.collateral, &amount);
+    account.collateral = m.int_select(&guard.ok, &left, &account.collateral);
+    m.close_account(&id, account);
+
+    let always = m.bit(true);
+    m.outcome(&always, &sequence, &guard.code);
+    let next = id_plus_one(m, &sequence);
+    m.goto(&always, Next::Idle(next));
+}
+
+fn exceeds_deposits_max<M: Machine>(m: &mut M, deposits: &Wide<M, 7>) -> crate::machine::Bit<M> {
+    let deposits = m.int_nonnegative(deposits);
+    let max = wide_power::<M>(m);
+    let max = m.int_nonnegative(&max);
+    let room: Int<M, 7> = m.int_sub(&max, &deposits);
+    m.int_is_negative(&room)
+}
+
+/// `DEPOSITS_MAX` = 2^90 = 2^38 × 2^32 × 2^20.
+fn wide_power<M: Machine>(m: &mut M) -> Wide<M, 7> {
+    const _: () = assert!(DEPOSITS_MAX == 1 << (38 + 32 + 20));
+    let (a, b, c) = (m.word(1 << 38), m.word(1 << 32), m.word(1 << 20));
+    let product = m.word_mul(&a, &b);
+    m.wide_scale(&product, &c)
+}
+
+fn select_wide<M: Machine>(
+    m: &mut M,
+    condition: &crate::machine::Bit<M>,
+    then: &Wide<M, 7>,
+    otherwise: &Wide<M, 7>,
+) -> Wide<M, 7> {
+    let (then, otherwise) = (m.int_nonnegative(then), m.int_nonnegative(otherwise));
+    let chosen = m.int_select(condition, &then, &otherwise);
+    m.int_magnitude(&chosen)
+}

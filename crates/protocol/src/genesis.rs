@@ -1,0 +1,99 @@
+//! The genesis: what a deployment starts from. Its state root is the one thing a verifier trusts besides the verifying key.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    limits,
+    units::{AccountId, Price, TimeMs},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Genesis {
+    /// Time before the first command.
+    pub time: TimeMs,
+    /// May update mark prices.
+    pub oracle: AccountId,
+    /// May advance time.
+    pub operator: AccountId,
+    /// Receives all fees.
+    pub fee_account: AccountId,
+    /// Decimals of the quote unit, for display: 6 means that one unit is 10^-6 of the collateral token.
+    pub quote_decimals: u32,
+    /// Market `i` of the list is market id `i`.
+    pub markets: Vec<MarketGenesis>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarketGenesis {
+    /// Display name, such as `BTC-USD`. Not part of the state.
+    pub symbol: String,
+    /// A tick is 10^-tick_decimals of the collateral token.
+    pub tick_decimals: u32,
+    /// A lot is 10^-lot_decimals of the base asset. `tick_decimals + lot_decimals = quote_decimals`.
+    pub lot_decimals: u32,
+    pub mark: Price,
+    pub initial_margin_ppm: u32,
+    pub maintenance_margin_ppm: u32,
+    pub maker_fee_ppm: u32,
+    pub taker_fee_ppm: u32,
+    pub open_orders_max: u32,
+    /// In lots.
+    pub position_max: u64,
+    /// Largest move of one mark update.
+    pub mark_move_ppm: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("genesis, {field}: expected {expected}, got {got}")]
+pub struct GenesisError {
+    pub field: String,
+    pub expected: String,
+    pub got: String,
+}
+
+impl Genesis {
+    /// Checks every bound that the rules rely on.
+    pub fn validate(&self) -> Result<(), GenesisError> {
+        let fail = |field: String, expected: String, got: String| Err(GenesisError { field, expected, got });
+        let count = self.markets.len();
+        if count == 0 || count > 1 << limits::MARKET_BITS {
+            return fail("markets".into(), format!("1 to {} markets", 1 << limits::MARKET_BITS), count.to_string());
+        }
+        for (id, market) in self.markets.iter().enumerate() {
+            let field = |name: &str| format!("market {id} ({}), {name}", market.symbol);
+            let bounded = |name: &str, low: u64, high: u64, got: u64| {
+                if (low..=high).contains(&got) {
+                    Ok(())
+                } else {
+                    fail(field(name), format!("{low} to {high}"), got.to_string())
+                }
+            };
+            bounded("mark", 1, u64::from(u32::MAX), u64::from(market.mark.get()))?;
+            bounded("initial_margin_ppm", 1, limits::PPM, u64::from(market.initial_margin_ppm))?;
+            bounded(
+                "maintenance_margin_ppm",
+                1,
+                u64::from(market.initial_margin_ppm),
+                u64::from(market.maintenance_margin_ppm),
+            )?;
+            bounded("maker_fee_ppm", 0, limits::FEE_PPM_MAX, u64::from(market.maker_fee_ppm))?;
+            bounded("taker_fee_ppm", 0, limits::FEE_PPM_MAX, u64::from(market.taker_fee_ppm))?;
+            bounded("open_orders_max", 1, u64::from(limits::OPEN_ORDERS_MAX), u64::from(market.open_orders_max))?;
+            bounded("position_max", 1, limits::POSITION_MAX, market.position_max)?;
+            bounded("mark_move_ppm", 1, limits::PPM, u64::from(market.mark_move_ppm))?;
+            bounded("tick_decimals", 0, 30, u64::from(market.tick_decimals))?;
+            bounded("lot_decimals", 0, 30, u64::from(market.lot_decimals))?;
+            let decimals = market.tick_decimals + market.lot_decimals;
+            if decimals != self.quote_decimals {
+                return fail(
+                    field("tick_decimals + lot_decimals"),
+                    format!("quote_decimals = {} (one tick times one lot is one quote unit)", self.quote_decimals),
+                    decimals.to_string(),
+                );
+            }
+        }
+        Ok(())
+    }
+}
