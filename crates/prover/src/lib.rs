@@ -1,5 +1,9 @@
 //! Proves segments: keys, and proofs from filled tables.
 
+pub mod segments;
+
+pub use segments::{OutcomeError, SegmentLimits, fill_batch};
+
 use holdfast_circuit::{
     air::airs,
     verify::{Config, SegmentProof, VerifyingKey, system_params},
