@@ -6,9 +6,11 @@
 //! - [`cells`]: the gadgets. [`step_table`]: what a step's row receives. [`air`]: all tables.
 //! - [`published`]: the cells and the digest of published commands. [`public`]: what a proof says in public.
 //! - [`witness`]: executes commands and fills the tables of a segment. [`verify`]: checks proofs, and chains of them.
+//! - [`check`]: checks filled tables directly, for tests.
 
 pub mod air;
 pub mod cells;
+pub mod check;
 mod inverse;
 pub mod public;
 pub mod published;

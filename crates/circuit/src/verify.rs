@@ -9,7 +9,7 @@ use openvm_stark_sdk::config::{
     baby_bear_poseidon2::{BabyBearPoseidon2Config, BabyBearPoseidon2RefEngine, DuplexSponge},
 };
 
-use crate::{air::Table, public::PublicValues, published::digest_start, witness::STEPS_MAX};
+use crate::{air::{Table, airs}, public::PublicValues, published::digest_start, witness::STEPS_MAX};
 
 /// The proof system's configuration: BabyBear, Poseidon2, SWIRL at 100 bits of proven security.
 pub type Config = BabyBearPoseidon2Config;
@@ -24,6 +24,12 @@ pub const LOG_HEIGHT_MAX: usize = LOG_STACKED_HEIGHT;
 /// Parameters of the proof system for segments.
 pub fn system_params() -> SystemParams {
     app_params_with_100_bits_security(LOG_STACKED_HEIGHT)
+}
+
+/// The verifying key. It follows from the source alone.
+pub fn verifying_key() -> VerifyingKey {
+    let engine: BabyBearPoseidon2RefEngine<DuplexSponge> = StarkEngine::new(system_params());
+    engine.keygen(&airs::<Config>()).1
 }
 
 /// Why a proof was refused.

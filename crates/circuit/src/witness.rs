@@ -374,7 +374,7 @@ impl<'a> Builder<'a> {
 }
 
 /// The next step's entry, with the cells that its row receives.
-fn follow(next: Next<Cells<i64>>, suspended: &mut Option<(i64, Frame<Cells<i64>>)>) -> Option<(Step, Entry)> {
+pub fn follow(next: Next<Cells<i64>>, suspended: &mut Option<(i64, Frame<Cells<i64>>)>) -> Option<(Step, Entry)> {
     let with = |step, cells: Vec<i64>| Some((step, Entry { active: 1, cells, ..Entry::default() }));
     let (label, handle, verdict) = match next {
         Next::Idle(_) => return None,
@@ -406,7 +406,7 @@ fn follow(next: Next<Cells<i64>>, suspended: &mut Option<(i64, Frame<Cells<i64>>
 }
 
 /// Pads a table to a power of two with copies of its first row that are not active. `None` for an empty table.
-fn padded(mut rows: Vec<F>, width: usize) -> Option<RowMajorMatrix<F>> {
+pub fn padded(mut rows: Vec<F>, width: usize) -> Option<RowMajorMatrix<F>> {
     if rows.is_empty() {
         return None;
     }
@@ -423,7 +423,7 @@ fn padded(mut rows: Vec<F>, width: usize) -> Option<RowMajorMatrix<F>> {
 }
 
 /// Permutations, each once with the number of its uses.
-fn fill_poseidon2(permutations: Vec<[Digest; 2]>) -> RowMajorMatrix<F> {
+pub fn fill_poseidon2(permutations: Vec<[Digest; 2]>) -> RowMajorMatrix<F> {
     let chip = Poseidon2SubChip::<F, SBOX_REGISTERS>::new(Poseidon2Config::default().constants);
     let state = |[left, right]: &[Digest; 2]| -> [F; 16] { std::array::from_fn(|i| if i < 8 { left[i] } else { right[i - 8] }) };
     let mut uses = BTreeMap::new();
@@ -444,7 +444,8 @@ fn fill_poseidon2(permutations: Vec<[Digest; 2]>) -> RowMajorMatrix<F> {
     RowMajorMatrix::new(rows, width)
 }
 
-fn fill_range(counts: &[u32]) -> RowMajorMatrix<F> {
+/// The range table: all `(value, bits)`, with how often each was looked up.
+pub fn fill_range(counts: &[u32]) -> RowMajorMatrix<F> {
     let mut rows = Vec::with_capacity(counts.len() * 4);
     for (at, &count) in counts.iter().enumerate() {
         let bits = (at + 1).ilog2();

@@ -59,14 +59,7 @@ impl Engine {
     pub fn apply(&mut self, command: &Command) -> Outcome {
         self.events.clear();
         let deposits_before = self.store.system().deposits;
-        let mut machine = Native {
-            store: &mut self.store,
-            events: &mut self.events,
-            next: None,
-            frame: None,
-            code: 0,
-            sweep: Vec::new(),
-        };
+        let mut machine = Native::new(&mut self.store, &mut self.events);
         let mut input = Some(first_input(command));
         while let Some(step) = input {
             execute(&mut machine, step);
@@ -90,7 +83,12 @@ impl Engine {
     pub fn close_batch(&mut self) -> Digest {
         self.count_batch();
         let leaves = self.touched_leaves();
-        self.tree.update(&leaves)
+        self.update_tree(&leaves)
+    }
+
+    /// Hashes these raw leaves into the engine's tree, and returns the root.
+    pub fn update_tree(&mut self, leaves: &[(u32, Digest)]) -> Digest {
+        self.tree.update(leaves)
     }
 
     /// Writes into the state that one more batch is closed. ([`Engine::close_batch`] does it.)

@@ -60,6 +60,8 @@ record! {
         /// Limit.
         price: Word,
         remaining: Word,
+        /// Opposite orders that matching may still look at.
+        budget: Id,
     }
 }
 
@@ -177,7 +179,10 @@ record! {
         missing: Word,
         price: Word,
         buys: Bit,
-        expire_maker: Bit,
+        /// Own orders are skipped; else one ends the walk.
+        skips_own: Bit,
+        /// Orders that the walk may still look at.
+        budget: Id,
         margin: MarginRegisters,
     }
 }

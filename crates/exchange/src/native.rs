@@ -20,6 +20,13 @@ pub struct Native<'a> {
     pub sweep: Vec<u32>,
 }
 
+impl<'a> Native<'a> {
+    #[inline(always)]
+    pub fn new(store: &'a mut Store, events: &'a mut Vec<Event<Plain>>) -> Self {
+        Self { store, events, next: None, frame: None, code: 0, sweep: Vec::new() }
+    }
+}
+
 impl Machine for Native<'_> {
     type V = Plain;
 

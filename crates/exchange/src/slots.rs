@@ -56,7 +56,7 @@ record! {
 record! {
     pub struct Account {
         collateral: Int<8>,
-        /// Index of the highest used directory entry, plus one.
+        /// All directory entries from this index on are empty.
         entries: Id,
         /// Market + 1 of each position, 0 if the entry is empty.
         directory: Ids<16>,

@@ -33,6 +33,9 @@ pub const PPM: u64 = 1_000_000;
 pub const FEE_PPM_MAX: u64 = 100_000;
 /// Order slots below this one are the sentinels of the books: slot 2 × market + side.
 pub const FIRST_ORDER: u32 = 2 << MARKET_BITS;
+/// Orders of the opposite book that one command may look at, while matching, and again while a fill-or-kill order is checked. It bounds
+/// the steps of one command, and so the segment of a proof that must hold them all.
+pub const MAKERS_MAX: u32 = 1 << 10;
 /// Largest number of open orders per account and market that a genesis may allow; it bounds one cancel-all.
 pub const OPEN_ORDERS_MAX: u32 = 1 << 16;
 

@@ -516,7 +516,7 @@ impl Model {
         ensure(mark.price.get() != 0, Reject::PriceZero)?;
         let (old, new) = (u128::from(market.mark.get()), u128::from(mark.price.get()));
         let (moved, most) = (new.abs_diff(old) * u128::from(limits::PPM), old * u128::from(market.mark_move_ppm));
-        if moved > most {
+        if moved > most && new.abs_diff(old) > 1 {
             self.hit(if new > old { Branch::MarkTooHigh } else { Branch::MarkTooLow });
             return Err(Reject::MarkMoveTooLarge);
         }
@@ -570,7 +570,7 @@ impl Model {
     fn is_fillable(&self, place: &Place) -> bool {
         let mut found = 0;
         let mut end = Branch::FillOrKillEndOfBook;
-        for maker in self.book(place.market, place.side.opposite()) {
+        for maker in self.book(place.market, place.side.opposite()).iter().take(limits::MAKERS_MAX as usize) {
             if !crosses(place.side, place.price, maker.price) {
                 end = Branch::FillOrKillEndOfCross;
                 break;
@@ -618,6 +618,7 @@ impl Model {
     }
 
     fn match_taker(&mut self) -> End {
+        let mut looked_at = 0;
         loop {
             let taker = self.taker.expect("the order being matched");
             let opposite = taker.side.opposite();
@@ -630,6 +631,10 @@ impl Model {
             if !crosses(taker.side, taker.price, maker.price) {
                 return End::Done;
             }
+            if looked_at == limits::MAKERS_MAX {
+                return End::Expired;
+            }
+            looked_at += 1;
 
             if maker.account == taker.account {
                 self.hit(match taker.self_trade {

@@ -7,13 +7,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use holdfast_exchange::{Engine, Event, OrderView, Plain};
-use holdfast_protocol::{AccountId, Command, MarketId, OrderId, Outcome, Price, Side, Size, TimeMs, limits};
+use holdfast_protocol::{
+    AccountId, Amount, Command, Deposit, MarketId, OrderId, Outcome, Place, Price, SelfTrade, Side, Size, TimeInForce, TimeMs,
+    limits,
+};
 use holdfast_sim::{AccountState, FillState, Model, OrderState, PositionState, Scenario, SystemState, Venue, shrink};
 
 /// Commands per scenario and seed.
 const COMMANDS: usize = 50_000;
-const SEEDS: std::ops::Range<u64> = 0..3;
+const SEEDS: std::ops::Range<u64> = 0..6;
 const FULL_EVERY: usize = 256;
+const SCENARIOS: u64 = 7;
 
 /// The exchange, seen as the model is.
 struct Exchange(Engine);
@@ -227,9 +231,61 @@ fn check(scenario: &Scenario, seed: u64) {
     }
 }
 
+/// Seeds per scenario: [`SEEDS`], or more for a long run of as many commands as the environment asks for.
+fn seeds() -> std::ops::Range<u64> {
+    match std::env::var("HOLDFAST_DIFFERENTIAL_COMMANDS") {
+        Ok(commands) => {
+            let commands: u64 = commands.parse().expect("HOLDFAST_DIFFERENTIAL_COMMANDS is a number of commands");
+            0..commands.div_ceil(SCENARIOS * COMMANDS as u64)
+        }
+        Err(_) => SEEDS,
+    }
+}
+
 fn check_all(name: &str) {
     let scenario = Scenario::named(name);
-    SEEDS.for_each(|seed| check(&scenario, seed));
+    seeds().for_each(|seed| check(&scenario, seed));
+}
+
+/// An order meets more opposite orders than one command may look at: it stops, and its remainder expires; and a fill-or-kill order does not look further.
+#[test]
+fn a_command_looks_at_a_bounded_number_of_makers() {
+    let scenario = Scenario::named("calm");
+    let mut pair = Pair::new(&scenario);
+    let (maker, taker) = (AccountId::new(3).expect("an account"), AccountId::new(4).expect("an account"));
+    let price = scenario.genesis.markets[0].mark;
+    let place = |account, side, size, time_in_force| {
+        Command::Place(Place {
+            account,
+            market: MarketId::new(0).expect("a market"),
+            side,
+            time_in_force,
+            reduce_only: false,
+            self_trade: SelfTrade::ExpireTaker,
+            price,
+            size: Size::new(size).expect("a size"),
+        })
+    };
+    let makers = u64::from(limits::MAKERS_MAX);
+    let mut apply = |command: &Command| {
+        pair.apply(&scenario, command).unwrap_or_else(|difference| panic!("{command:?}: {difference}"));
+        pair.exchange.0.events().len()
+    };
+    for account in [maker, taker] {
+        apply(&Command::Deposit(Deposit { account, amount: Amount::new(1 << 70).expect("an amount") }));
+    }
+    // Open orders are limited per account: several accounts make the queue.
+    let per_account = u64::from(scenario.genesis.markets[0].open_orders_max);
+    for order in 0..makers + 2 {
+        let account = AccountId::new(10 + (order / per_account) as u32).expect("an account");
+        if order % per_account == 0 {
+            apply(&Command::Deposit(Deposit { account, amount: Amount::new(1 << 70).expect("an amount") }));
+        }
+        assert_eq!(apply(&place(account, Side::Sell, 1, TimeInForce::GoodTillCancel)), 1, "order {order} rests");
+    }
+    assert_eq!(apply(&place(taker, Side::Buy, makers + 1, TimeInForce::FillOrKill)), 0, "not fillable within the bound");
+    let events = apply(&place(taker, Side::Buy, makers + 2, TimeInForce::GoodTillCancel));
+    assert_eq!(events as u64, 2 * makers + 1, "as many fills and removals as the bound, and then the rest expires");
 }
 
 #[test]

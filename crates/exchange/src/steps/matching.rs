@@ -1,8 +1,8 @@
 //! Matching: the best opposite order, the margin of both sides as after the fill, the fill.
 
 use super::{
-    fee_ceil, meets, meets_initial,
-    orders::{Best, best_opposite, release_open},
+    fee_ceil, id_is_zero, meets, meets_initial,
+    orders::{Best, best_opposite, release_open, spend},
 };
 use crate::{
     flow::{FillFrame, Frame, Label, MarginRegisters, Next, RemoveRegisters, Taker, TradeFrame, TurnFrame, Verdict},
@@ -12,7 +12,7 @@ use crate::{
 
 /// Looks at the best opposite order and decides what happens to it and to the taker.
 #[inline(always)]
-pub fn match_head<M: Machine>(m: &mut M, taker: Taker<M::V>) {
+pub fn match_head<M: Machine>(m: &mut M, mut taker: Taker<M::V>) {
     let Best { slot: head, order: maker, crosses, .. } = best_opposite(m, &taker.market, &taker.buys, &taker.price);
     let own_position = m.peek_position(&taker.account, &taker.entry);
     // The maker's position; of the taker if no order crosses (the sentinel belongs to nobody).
@@ -32,12 +32,16 @@ pub fn match_head<M: Machine>(m: &mut M, taker: Taker<M::V>) {
     let maker_stuck = m.word_is_zero(&maker_size);
     let size = m.word_min(&taker_size, &maker_size);
 
-    // Exactly one of: rests or expires (nothing crosses), prevented (own order), stuck (taker), drops (maker stuck), trades.
+    // Exactly one of: rests or expires (nothing crosses), spent (the budget is), prevented (own order), stuck (taker), drops (maker stuck), trades.
     let done = m.not(&crosses);
     let rests = m.and(&done, &taker.rests);
     let expires = m.without(&done, &rests);
-    let prevented = m.and(&crosses, &own);
-    let foreign = m.without(&crosses, &prevented);
+    let exhausted = id_is_zero(m, &taker.budget);
+    taker.budget = spend(m, &taker.budget, &exhausted);
+    let spent = m.and(&crosses, &exhausted);
+    let looks = m.without(&crosses, &spent);
+    let prevented = m.and(&looks, &own);
+    let foreign = m.without(&looks, &prevented);
     let stuck = m.and(&foreign, &taker_stuck);
     let able = m.without(&foreign, &stuck);
     let drops = m.and(&able, &maker_stuck);
@@ -49,6 +53,7 @@ pub fn match_head<M: Machine>(m: &mut M, taker: Taker<M::V>) {
     let prevented_both = m.and(&prevented_maker, &taker.expire_taker);
     let goes_on = m.without(&prevented_maker, &prevented_both);
 
+    let expires = m.or(&expires, &spent);
     let expires = m.or(&expires, &stuck);
     let expires = m.or(&expires, &prevented_only_taker);
     let removes = m.or(&drops, &prevented_maker);

@@ -1,6 +1,9 @@
 //! The life of an order outside matching: placing, admission, resting, amending, cancelling, removal.
 
-use holdfast_protocol::{Reject, limits::ORDER_BITS};
+use holdfast_protocol::{
+    Reject,
+    limits::{MAKERS_MAX, ORDER_BITS},
+};
 
 use super::{
     Guard, crosses_limit, find_entry, id_is_zero, id_plus_one, last_entry, margin_of, meets_initial, opposite_sentinel,
@@ -82,6 +85,7 @@ pub fn place<M: Machine>(m: &mut M, sequence: Id<M>, c: PlaceFields<M::V>) {
     let fresh = m.not(&entry.found);
     let amends = m.bit(false);
     let replaced = m.id(0);
+    let budget = m.id(MAKERS_MAX);
     let taker = Taker {
         sequence_next,
         account: c.account,
@@ -90,17 +94,28 @@ pub fn place<M: Machine>(m: &mut M, sequence: Id<M>, c: PlaceFields<M::V>) {
         buys: c.buys.clone(),
         rests,
         reduce_only: c.reduce_only,
-        expire_maker: expire_maker.clone(),
+        expire_maker,
         expire_taker,
         price: c.price.clone(),
         remaining: c.size.clone(),
+        budget: budget.clone(),
     };
     m.suspend(&guard.ok, Frame::Admit(AdmitFrame { taker, fresh, crosses, amends, replaced }));
     let probes = m.and(&guard.ok, &fill_or_kill);
     let at_once = m.without(&guard.ok, &probes);
     m.goto(&at_once, Next::Margin(registers.clone()));
-    let (missing, price, buys) = (c.size, c.price, c.buys);
-    m.goto(&probes, Next::Probe(ProbeRegisters { slot: head, sentinel, missing, price, buys, expire_maker, margin: registers }));
+    // The low bit without the high one is "expire maker".
+    let probe = ProbeRegisters {
+        slot: head,
+        sentinel,
+        missing: c.size,
+        price: c.price,
+        buys: c.buys,
+        skips_own: c.self_low,
+        budget,
+        margin: registers,
+    };
+    m.goto(&probes, Next::Probe(probe));
 }
 
 /// One order of the walk that tells whether a fill-or-kill order can be filled.
@@ -111,10 +126,12 @@ pub fn probe<M: Machine>(m: &mut M, r: ProbeRegisters<M::V>) {
     let crosses = crosses_limit(m, &r.buys, &r.price, &order.price);
     let beyond = m.not(&crosses);
     let own = m.id_equal(&order.account, &r.margin.account);
-    let skips = m.and(&own, &r.expire_maker);
+    let skips = m.and(&own, &r.skips_own);
     let stops = m.without(&own, &skips);
+    let exhausted = id_is_zero(m, &r.budget);
     let dead = m.or(&end, &beyond);
     let dead = m.or(&dead, &stops);
+    let dead = m.or(&dead, &exhausted);
 
     let nothing = m.word(0);
     let size = m.word_select(&own, &nothing, &order.size);
@@ -133,7 +150,8 @@ pub fn probe<M: Machine>(m: &mut M, r: ProbeRegisters<M::V>) {
     let enough = m.and(&alive, &enough);
     m.goto(&enough, Next::Margin(r.margin.clone()));
     let on = m.without(&alive, &enough);
-    m.goto(&on, Next::Probe(ProbeRegisters { slot: order.next, missing, ..r }));
+    let budget = spend(m, &r.budget, &exhausted);
+    m.goto(&on, Next::Probe(ProbeRegisters { slot: order.next, missing, budget, ..r }));
 }
 
 /// Refuses the order for want of margin, or admits it: reserves its size, and sends it to match, to rest or to expire.
@@ -469,9 +487,18 @@ pub fn amend<M: Machine>(m: &mut M, sequence: Id<M>, c: AmendFields<M::V>) {
         expire_taker,
         price: c.price,
         remaining: c.size,
+        budget: m.id(MAKERS_MAX),
     };
     m.suspend(&replaces, Frame::Admit(AdmitFrame { taker, fresh: no, crosses, amends: yes, replaced: c.slot }));
     m.goto(&replaces, Next::Margin(registers));
+}
+
+/// One less of a budget, unless it is exhausted.
+#[inline(always)]
+pub(super) fn spend<M: Machine>(m: &mut M, budget: &Id<M>, exhausted: &Bit<M>) -> Id<M> {
+    let left = m.not(exhausted);
+    let left = m.id_of(&left);
+    m.id_sub(budget, &left)
 }
 
 /// The best order of the opposite book.

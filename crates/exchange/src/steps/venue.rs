@@ -21,19 +21,23 @@ pub fn mark<M: Machine>(m: &mut M, sequence: Id<M>, c: MarkFields<M::V>) {
     let zero = m.word_is_zero(&c.price);
     guard.refuse(m, &zero, Reject::PriceZero);
 
-    // |price − mark| × 10^6 ≤ mark × mark_move_ppm
+    // |price − mark| × 10^6 ≤ mark × mark_move_ppm, or |price − mark| ≤ 1: a mark of few ticks must not be stuck.
     let new = super::nonnegative(m, &c.price);
     let old = super::nonnegative(m, &market.mark);
     let moved: Int<M, 3> = m.int_sub(&new, &old);
     let moved = m.int_magnitude(&moved);
     let moved = m.narrow(&moved);
+    let one = m.word(1);
+    let one_tick = m.word_at_most(&moved, &one);
     let ppm = m.word(PPM);
     let moved: Wide<M, 6> = m.word_mul(&moved, &ppm);
     let allowed = m.word_mul(&market.mark, &market.mark_move_ppm);
     let (moved, allowed) = (m.int_nonnegative(&moved), m.int_nonnegative(&allowed));
     let room: Int<M, 6> = m.int_sub(&allowed, &moved);
     let too_far = m.int_is_negative(&room);
-    guard.refuse(m, &too_far, Reject::MarkMoveTooLarge);
+    let near = m.not(&too_far);
+    let near = m.or(&near, &one_tick);
+    guard.refuse_unless(m, &near, Reject::MarkMoveTooLarge);
 
     market.mark = m.word_select(&guard.ok, &c.price, &market.mark);
     m.close_market(&c.market, market);

@@ -457,6 +457,20 @@ fn a_reduce_only_maker_is_capped_and_then_removed() {
 }
 
 #[test]
+fn reduce_only_orders_need_no_margin_and_outlive_their_position() {
+    // Alice's 10 pay for 1 lot, and for asks of 1000. Once she is flat, 999 lots are offered that nobody will deliver:
+    // they count for post-only and fill-or-kill, and go when they are hit.
+    let mut bench = Bench::new(rules()).funded(&[(ALICE, 10), (BOB, 10_000), (CAROL, 10_000)]);
+    bench.all(&[sell(BOB, 100, 1), buy(ALICE, 100, 1)]);
+    bench.all(&[Place { reduce_only: true, ..sell(ALICE, 101, 250) }; 4]);
+    bench.all(&[Place { time_in_force: ImmediateOrCancel, ..buy(BOB, 101, 1) }]);
+    assert_eq!(bench.position(ALICE), (0, 0, 0, 999, 4));
+    assert_eq!(bench.place(Place { time_in_force: PostOnly, ..buy(CAROL, 101, 1) }), rejected(PostOnlyCrosses));
+    bench.all(&[Place { time_in_force: FillOrKill, ..buy(CAROL, 101, 100) }]);
+    assert_eq!((bench.fills(), bench.asks()), (vec![], vec![]));
+}
+
+#[test]
 fn a_maker_who_has_become_unable_to_pay_is_removed() {
     // Bob bids 100 for 50 with 500. At mark 94 the fill would cost 50 × 6 = 300, and 200 < 50 × 94 × 10%.
     let mut bench = Bench::new(rules()).funded(&[(ALICE, 10_000), (BOB, 500), (CAROL, 10_000)]);
@@ -717,6 +731,15 @@ fn a_mark_moves_up_to_its_limit() {
     assert_eq!(bench.mark(ORACLE, 96), ACCEPTED);
     let unknown = Mark { sender: account(ORACLE), market: market(1), price: Price::new(0).unwrap() };
     assert_eq!(bench.0.apply(&Command::Mark(unknown)), rejected(UnknownMarket));
+}
+
+#[test]
+fn a_small_mark_moves_by_one_tick() {
+    // 20% of 4 is less than a tick; two ticks are too far.
+    let mut bench = Bench::new(MarketGenesis { mark: Price::new(4).unwrap(), ..rules() });
+    assert_eq!(bench.mark(ORACLE, 6), rejected(MarkMoveTooLarge));
+    assert_eq!(bench.mark(ORACLE, 5), ACCEPTED);
+    assert_eq!(bench.mark(ORACLE, 4), ACCEPTED);
 }
 
 #[test]

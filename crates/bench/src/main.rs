@@ -1,0 +1,62 @@
+//! Benchmarks. Run them by `cargo xtask bench`, which builds for this processor; every figure comes with machine and parameters.
+
+mod books;
+mod engine;
+mod proving;
+mod report;
+mod synthetic;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Holdfast's benchmarks", after_help = "Example: cargo xtask bench engine --binance capture.jsonl.gz")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Full rules on one core, without I/O: synthetic mix, and a capture of real flow if given.
+    Engine {
+        /// A Binance depth and trade capture (`.jsonl.gz`); the bundled sample by default.
+        #[arg(long)]
+        binance: Option<PathBuf>,
+        /// Commands of the synthetic mix.
+        #[arg(long, default_value_t = 1_000_000)]
+        commands: usize,
+    },
+    /// State roots: touched slots per second on one core.
+    Root,
+    /// The bare book beside the crates matchcore and orderbook-rs, in one run.
+    Books {
+        #[arg(long, default_value_t = 1_000_000)]
+        operations: usize,
+    },
+    /// Replays a file of real flow and proves it batch by batch.
+    Prove {
+        /// Any file that `holdfast replay` reads; the bundled sample by default.
+        #[arg(long)]
+        input: Option<PathBuf>,
+        #[arg(long, default_value_t = 1 << 14)]
+        batch: usize,
+        /// Batches to prove; all by default.
+        #[arg(long)]
+        batches: Option<usize>,
+        #[arg(long, default_value_t = 100)]
+        accounts: u32,
+    },
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    report::machine();
+    match arguments.what {
+        What::Engine { binance, commands } => engine::run(binance.as_deref(), commands),
+        What::Root => engine::roots(),
+        What::Books { operations } => books::run(operations),
+        What::Prove { input, batch, batches, accounts } => proving::run(input.as_deref(), batch, batches, accounts),
+    }
+}

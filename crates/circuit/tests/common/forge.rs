@@ -1,0 +1,416 @@
+//! A naive prover that can be told to lie.
+//!
+//! [`Forger`] fills the tables of a segment like [`holdfast_circuit::witness::Builder`], but from a plain history of every slot, and it asks a [`Prover`]
+//! about every cell, every slot read and every hint. Whatever follows from a lie is computed from it, and all that a dishonest prover is free to
+//! choose (tree, lookup tables, digests) is made to fit: what remains wrong is what the constraints must find.
+
+use std::collections::BTreeMap;
+
+use holdfast_circuit::{
+    air::{BoundaryAir, COMMANDS_WIDTH, MERKLE_WIDTH, SEGMENT_WIDTH, SYSTEM_BATCHES, Table, step_width},
+    cells::{ACCESSES_MAX, Cells, MODULUS},
+    check::{Checker, Window, range_place},
+    public::PublicValues,
+    published::{command_cells, digest_absorb},
+    row::{Bus, Row},
+    step_table::{Entry, command_entry, step_row},
+    witness::{Segment, fill_poseidon2, fill_range, follow, padded},
+};
+use holdfast_crypto::{
+    Digest, F,
+    field::cell_to_canonical,
+    poseidon2::compress,
+    tree::Tree,
+};
+use holdfast_exchange::{
+    flow::Frame,
+    machine::{LIMB_BITS, Plain},
+    record::{PlainReader, Record},
+    slots::{Kind, Order, System},
+    step::Step,
+    store::{Store, leaves_of},
+};
+use holdfast_protocol::{Command, Outcome};
+use openvm_stark_backend::{p3_field::PrimeCharacteristicRing, p3_matrix::{Matrix, dense::RowMajorMatrix}};
+
+/// A slot: kind, outer and inner index.
+pub type Place = (Kind, u32, u32);
+
+/// What a slot held from a time on.
+#[derive(Debug, Clone)]
+pub struct Version {
+    pub timestamp: i64,
+    pub cells: Vec<i64>,
+}
+
+/// A cell of a step's table, by the clock of its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At {
+    pub step: Step,
+    pub clock: i64,
+    pub column: usize,
+}
+
+/// Decides what is true.
+pub trait Prover {
+    /// What a cell is filled with.
+    fn column(&mut self, _at: At, honest: i64) -> i64 {
+        honest
+    }
+    /// What a read of a slot finds.
+    fn load(&mut self, _at: At, _place: Place, versions: &[Version]) -> Version {
+        versions.last().expect("a slot has a first version").clone()
+    }
+    /// The advice that a step asks for.
+    fn hint(&mut self, _at: At, honest: i64) -> i64 {
+        honest
+    }
+}
+
+/// Fills every cell as the rules say.
+pub struct Honest;
+impl Prover for Honest {}
+
+/// Everything that the filling of a row took from outside of it.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    pub step: Step,
+    pub entry: Entry,
+    /// The cells of each slot read, and the time since its last access, less one.
+    pub loads: Vec<(Vec<i64>, i64)>,
+    pub hints: Vec<i64>,
+}
+
+pub struct Forger {
+    store: Store,
+    tree: Tree,
+    history: BTreeMap<Place, Vec<Version>>,
+    steps: Vec<Vec<F>>,
+    /// Inputs of every row, by step.
+    pub inputs: Vec<Vec<Inputs>>,
+    /// What will be published: sequence numbers count from the first.
+    pub published: Vec<(Command, Outcome)>,
+    pub clock: i64,
+    sequence_start: u32,
+    digest_in: Digest,
+}
+
+fn field(value: i64) -> F {
+    F::from_u64(value.rem_euclid(MODULUS) as u64)
+}
+
+impl Forger {
+    /// Starts from a state that has been hashed into the tree.
+    pub fn new(store: &Store, tree: &Tree, sequence_start: u32, digest_in: Digest) -> Self {
+        let mut forger = Self {
+            store: store.clone(),
+            tree: tree.clone(),
+            history: BTreeMap::new(),
+            steps: vec![Vec::new(); Step::ALL.len()],
+            inputs: vec![Vec::new(); Step::ALL.len()],
+            published: Vec::new(),
+            clock: 1,
+            sequence_start,
+            digest_in,
+        };
+        // The segment table reads the system slot at timestamp 1.
+        let system = forger.versions((Kind::System, 0, 0));
+        system.push(Version { timestamp: 1, ..system[0].clone() });
+        forger
+    }
+
+    /// All versions of a slot, the first with timestamp 0.
+    pub fn versions(&mut self, place: Place) -> &mut Vec<Version> {
+        let (kind, outer, inner) = place;
+        self.history.entry(place).or_insert_with(|| {
+            let mut cells = self.store.slot_cells(kind, outer, inner);
+            cells.truncate(holdfast_circuit::air::record_cells(kind));
+            vec![Version { timestamp: 0, cells: cells.into_iter().map(i64::from).collect() }]
+        })
+    }
+
+    /// An order as it is now. (Looking at it is not an access.)
+    pub fn order(&self, slot: u32) -> Order<Plain> {
+        match self.history.get(&(Kind::Order, slot, 0)) {
+            Some(versions) => read(&versions.last().expect("a slot has a first version").cells),
+            None => self.store.order(slot).clone(),
+        }
+    }
+
+    /// The slots of a book, best first.
+    pub fn book(&self, sentinel: u32) -> Vec<u32> {
+        let mut slots = Vec::new();
+        let mut slot = self.order(sentinel).next;
+        while slot != sentinel {
+            slots.push(slot);
+            slot = self.order(slot).next;
+        }
+        slots
+    }
+
+    /// The open orders of a position, by slot.
+    pub fn orders_of(&self, account: u32, entry: u32) -> Vec<u32> {
+        let market = match self.history.get(&(Kind::Position, account, entry)) {
+            Some(versions) => versions.last().expect("a slot has a first version").cells[0] as u32,
+            None => self.store.position(account, entry).market,
+        };
+        let Some(market) = market.checked_sub(1) else { return Vec::new() };
+        let mut slots = [self.book(2 * market), self.book(2 * market + 1)].concat();
+        slots.retain(|&slot| {
+            let order = self.order(slot);
+            order.account == account && order.entry == entry
+        });
+        slots.sort_unstable();
+        slots
+    }
+
+    /// Executes one command as `prover` says, and publishes it with the outcome that the steps give.
+    pub fn apply(&mut self, prover: &mut dyn Prover, command: &Command) -> Outcome {
+        let sequence = self.sequence_start + self.published.len() as u32;
+        let outcome = self.execute(prover, sequence, command);
+        self.published.push((*command, outcome));
+        outcome
+    }
+
+    /// Executes one command without publishing it.
+    pub fn execute(&mut self, prover: &mut dyn Prover, sequence: u32, command: &Command) -> Outcome {
+        let (step, cells) = command_entry(command);
+        let entry = Entry { active: 1, clock: 0, argument: i64::from(sequence), cells, verdict: Vec::new() };
+        let mut following = Some((step, entry));
+        let mut suspended: Option<(i64, Frame<Cells<i64>>)> = None;
+        let mut code = None;
+        while let Some((step, mut entry)) = following {
+            entry.clock = self.clock;
+            let mut cells = Vec::new();
+            let inputs = Inputs { step, entry: entry.clone(), loads: Vec::new(), hints: Vec::new() };
+            let mut row = ForgedRow { forger: self, prover, inputs, cells: &mut cells, open: Vec::new(), code: None };
+            let (next, frame) = step_row(&mut row, step, &entry);
+            let ForgedRow { inputs, code: noted, .. } = row;
+            code = noted.or(code);
+            self.inputs[step as usize].push(inputs);
+            self.steps[step as usize].extend(cells);
+            if let Some(frame) = frame {
+                suspended = Some((entry.clock, frame));
+            }
+            self.clock += 1;
+            following = follow(next.expect("a step goes somewhere"), &mut suspended);
+        }
+        let code = code.expect("a command has an outcome");
+        Outcome::from_code(code as u8).expect("a step gives a known reject code")
+    }
+
+    /// Ends the segment: makes everything fit as far as it can be made to.
+    pub fn finish(mut self, checker: &Checker<'_>, closes: bool) -> Segment {
+        let system = self.versions((Kind::System, 0, 0));
+        let (first, last) = (system[0].clone(), system.last().expect("a slot has a first version").clone());
+        let mut counted = last.cells.clone();
+        counted[SYSTEM_BATCHES] += i64::from(closes);
+        let timestamp = i64::from(ACCESSES_MAX) * self.clock;
+        self.versions((Kind::System, 0, 0)).push(Version { timestamp, cells: counted.clone() });
+        let mut segment = vec![F::ONE, F::from_bool(closes), field(last.timestamp)];
+        segment.extend(first.cells.iter().chain(&last.cells).map(|&cell| field(cell)));
+
+        let root_old = self.tree.root();
+        let boundaries = self.boundaries();
+        let merkle = self.merkle();
+        let (commands, digest_out) = self.commands();
+        let time = |cells: &[i64]| read::<System<Plain>>(cells).time;
+        let public = PublicValues {
+            root_old,
+            root_new: self.tree.root(),
+            digest_in: self.digest_in,
+            digest_out,
+            sequence_start: self.sequence_start,
+            sequence_end: self.sequence_start + self.published.len() as u32,
+            clock_end: self.clock as u32,
+            batches_start: first.cells[SYSTEM_BATCHES] as u32,
+            batches_end: counted[SYSTEM_BATCHES] as u32,
+            time_start: time(&first.cells),
+            time_end: time(&last.cells),
+        };
+        let (mut steps, mut boundaries) = (self.steps.into_iter(), boundaries.into_iter());
+        let next = |iterator: &mut dyn Iterator<Item = Vec<F>>| iterator.next().expect("one per table");
+        let traces = Table::all()
+            .map(|table| match table {
+                Table::Segment => Some(RowMajorMatrix::new(segment.clone(), SEGMENT_WIDTH)),
+                Table::Step(step) => padded(next(&mut steps), step_width(step)),
+                Table::Commands => padded(commands.clone(), COMMANDS_WIDTH),
+                Table::Boundary(kind) => padded(next(&mut boundaries), BoundaryAir::columns(kind)),
+                Table::Merkle => padded(merkle.clone(), MERKLE_WIDTH),
+                Table::Poseidon2 | Table::Range => None,
+            })
+            .collect();
+        let mut segment = Segment { public, traces };
+        fit_lookups(checker, &mut segment);
+        segment
+    }
+
+    fn boundaries(&self) -> Vec<Vec<F>> {
+        let mut tables = vec![Vec::new(); Kind::ALL.len()];
+        for (&(kind, outer, inner), versions) in &self.history {
+            let region = kind.region();
+            let table = &mut tables[Kind::ALL.iter().position(|&listed| listed == kind).expect("a kind is listed")];
+            let [first, .., last] = &versions[..] else { unreachable!("a slot in the history was accessed") };
+            table.push(F::ONE);
+            for (bits, index) in [(region.outer_bits, outer), (region.inner_bits, inner)] {
+                let limbs = (0..bits).step_by(LIMB_BITS as usize);
+                table.extend(limbs.map(|shift| F::from_u32((index >> shift) & ((1 << LIMB_BITS) - 1))));
+            }
+            table.push(field(last.timestamp));
+            table.extend(first.cells.iter().chain(&last.cells).map(|&cell| field(cell)));
+        }
+        tables
+    }
+
+    fn merkle(&mut self) -> Vec<F> {
+        let mut leaves: Vec<(u32, Digest)> = Vec::new();
+        for (&(kind, outer, inner), versions) in &self.history {
+            let last = versions.last().expect("a slot has a first version");
+            let mut cells: Vec<u32> = last.cells.iter().map(|&cell| cell_to_canonical(field(cell))).collect();
+            cells.resize(kind.cells(), 0);
+            leaves.extend(leaves_of(kind, outer, inner, &cells).map(|(at, leaf)| (at, leaf.map(F::new))));
+        }
+        leaves.sort_unstable_by_key(|(at, _)| *at);
+        let mut rows = Vec::new();
+        for node in self.tree.update_traced(&leaves) {
+            rows.extend([F::ONE, F::from_u32(node.level), F::from_u32(node.index)]);
+            rows.extend([node.left_touched, node.right_touched].map(F::from_bool));
+            let (old, new) = ([node.old_left, node.old_right, node.old_out], [node.new_left, node.new_right, node.new_out]);
+            rows.extend(old.into_iter().chain(new).flatten());
+        }
+        rows
+    }
+
+    fn commands(&self) -> (Vec<F>, Digest) {
+        let mut digest = self.digest_in;
+        let mut rows = Vec::new();
+        for (sequence, (command, outcome)) in (self.sequence_start..).zip(&self.published) {
+            let before = digest;
+            digest = digest_absorb(&before, command, *outcome);
+            rows.extend([F::ONE, F::from_u32(sequence)]);
+            rows.extend(command_cells(command).map(F::from_u32));
+            rows.push(F::from_u8(outcome.code()));
+            rows.extend(before.into_iter().chain(digest));
+        }
+        (rows, digest)
+    }
+}
+
+/// A plain slot from its cells.
+fn read<S: Record<Plain>>(cells: &[i64]) -> S {
+    let cells: Vec<u32> = cells.iter().map(|&cell| cell as u32).collect();
+    S::read(&mut PlainReader(&cells))
+}
+
+/// Fills the range and the Poseidon2 table with what the other tables look up, as far as that exists.
+pub fn fit_lookups(checker: &Checker<'_>, segment: &mut Segment) {
+    let public = segment.public.to_cells();
+    let mut ranges = vec![0; 1 << (holdfast_circuit::RANGE_BITS + 1)];
+    let mut permutations = Vec::new();
+    let mut values = Vec::new();
+    for (checker, trace) in checker.tables().iter().zip(&segment.traces) {
+        let (Some(trace), false) = (trace, matches!(checker.table, Table::Range | Table::Poseidon2)) else { continue };
+        for row in 0..trace.height() {
+            checker.evaluate(&Window::new(&trace.values, checker.width, row, &public), &mut values);
+            for index in 0..checker.messages() {
+                let message = checker.message(index, &values);
+                match message.bus {
+                    Bus::Range if message.count == F::ONE => {
+                        let cells: Vec<u32> = message.cells.iter().map(|&cell| cell_to_canonical(cell)).collect();
+                        if let Some(place) = range_place(&cells) {
+                            ranges[place] += 1;
+                        }
+                    }
+                    Bus::Poseidon2 if message.count == F::ONE => permutations.extend(permutation(&message.cells)),
+                    _ => {}
+                }
+            }
+        }
+    }
+    segment.traces[Table::Poseidon2.index()] = Some(fill_poseidon2(permutations));
+    segment.traces[Table::Range.index()] = Some(fill_range(&ranges));
+}
+
+/// The input of a permutation that is looked up; `None` if the output is not its.
+pub fn permutation(message: &[F]) -> Option<[Digest; 2]> {
+    let digest = |at: usize| -> Digest { std::array::from_fn(|cell| message[at + cell]) };
+    let (left, right, output) = (digest(0), digest(8), digest(16));
+    let expected = compress(&left, &right);
+    (0..8).all(|cell| expected[cell] == output[cell] + left[cell]).then_some([left, right])
+}
+
+struct ForgedRow<'a> {
+    forger: &'a mut Forger,
+    prover: &'a mut dyn Prover,
+    inputs: Inputs,
+    cells: &'a mut Vec<F>,
+    /// Slots read and not yet written, with the time of the access.
+    open: Vec<(Place, i64)>,
+    code: Option<i64>,
+}
+
+impl ForgedRow<'_> {
+    fn at(&self) -> At {
+        At { step: self.inputs.step, clock: self.inputs.entry.clock, column: self.cells.len() }
+    }
+
+    fn hint(&mut self, honest: u32) -> i64 {
+        let hint = self.prover.hint(self.at(), i64::from(honest));
+        self.inputs.hints.push(hint);
+        hint
+    }
+}
+
+impl Row for ForgedRow<'_> {
+    type E = i64;
+
+    fn constant(&self, value: i64) -> i64 {
+        value
+    }
+    fn column(&mut self, value: i64) -> i64 {
+        let value = self.prover.column(self.at(), value);
+        self.cells.push(field(value));
+        value
+    }
+    fn value(&self, e: &i64) -> i64 {
+        *e
+    }
+    fn assert_zero(&mut self, _: i64) {}
+    fn range(&mut self, _: &i64, _: &i64, _: u32) {}
+    fn interact(&mut self, _: Bus, _: bool, _: Vec<i64>, _: i64) {}
+
+    fn load(&mut self, kind: Kind, outer: &i64, inner: &i64, timestamp: &i64) -> (Vec<i64>, i64) {
+        let place = (kind, *outer as u32, *inner as u32);
+        let at = self.at();
+        let version = self.prover.load(at, place, self.forger.versions(place));
+        let gap = timestamp - 1 - version.timestamp;
+        self.open.push((place, *timestamp));
+        self.inputs.loads.push((version.cells.clone(), gap));
+        (version.cells, gap)
+    }
+    fn store(&mut self, kind: Kind, outer: &i64, inner: &i64, cells: &[i64]) {
+        let place = (kind, *outer as u32, *inner as u32);
+        let open = self.open.iter().rposition(|(open, _)| *open == place).expect("a slot is written that was read");
+        let (_, timestamp) = self.open.remove(open);
+        self.forger.versions(place).push(Version { timestamp, cells: cells.to_vec() });
+    }
+    fn hint_neighbour(&mut self, sentinel: &i64, price: i64) -> i64 {
+        let sentinel = *sentinel as u32;
+        let bids = sentinel.is_multiple_of(2);
+        let as_good = |slot: &u32| {
+            let other = self.forger.order(*slot).price as i64;
+            if bids { other >= price } else { other <= price }
+        };
+        let neighbour = self.forger.book(sentinel).into_iter().take_while(as_good).last();
+        self.hint(neighbour.unwrap_or(sentinel))
+    }
+    fn hint_open_order(&mut self, account: &i64, entry: &i64, after: &i64) -> i64 {
+        let owned = self.forger.orders_of(*account as u32, *entry as u32);
+        self.hint(owned.into_iter().find(|slot| i64::from(*slot) > *after).unwrap_or(0))
+    }
+    fn note_outcome(&mut self, enabled: &i64, code: &i64) {
+        if *enabled != 0 {
+            self.code = Some(*code);
+        }
+    }
+}

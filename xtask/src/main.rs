@@ -1,0 +1,92 @@
+//! The project's own chores: what CI runs, tidiness, benchmarks, long tests.
+
+mod tidy;
+
+use std::{
+    env,
+    process::{Command, ExitCode},
+};
+
+const HELP: &str = "\
+usage: cargo xtask <task> [arguments]
+
+  ci             everything that CI checks: format, lints, tidiness, tests
+  test           all tests
+  tidy           what no other tool checks: layering of the crates, forbidden words, sizes of files
+  bench [what]   benchmarks, built for this processor: engine, root, books, prove (all with defaults if none is named)
+                 cargo xtask bench engine --binance capture.jsonl.gz
+                 cargo xtask bench prove --input bitstamp.log.xz --batch 16384 --accounts 100
+  long [million] long random tests of the engine against the reference model: that many million commands (10 by default)
+  deny           licences and sources of the dependencies (needs cargo-deny)
+";
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let task = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let result = match task.as_str() {
+        "ci" => ci(),
+        "test" => test(),
+        "tidy" => tidy::check(),
+        "bench" => bench(&rest),
+        "long" => long(&rest),
+        "deny" => cargo(&["deny", "check"], &[]),
+        "" | "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("unknown task `{other}`\n\n{HELP}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ci() -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"], &[])?;
+    tidy::check()?;
+    cargo(&["clippy", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
+    test()
+}
+
+fn test() -> Result<(), String> {
+    cargo(&["nextest", "run", "--locked"], &[])
+}
+
+fn bench(rest: &[String]) -> Result<(), String> {
+    let native = [("RUSTFLAGS", "-C target-cpu=native")];
+    let base = ["run", "--release", "--locked", "--quiet", "--package", "holdfast-bench", "--"];
+    if !rest.is_empty() {
+        let arguments: Vec<&str> = base.into_iter().chain(rest.iter().map(String::as_str)).collect();
+        return cargo(&arguments, &native);
+    }
+    for what in ["engine", "root", "books", "prove"] {
+        let arguments: Vec<&str> = base.into_iter().chain([what]).collect();
+        cargo(&arguments, &native)?;
+    }
+    Ok(())
+}
+
+fn long(rest: &[String]) -> Result<(), String> {
+    let million = rest.first().map_or("10", String::as_str);
+    let commands = million.parse::<u64>().map_err(|_| format!("expected a number of millions, got `{million}`"))? * 1_000_000;
+    cargo(
+        &["test", "--release", "--locked", "--package", "holdfast-sim", "--test", "differential", "--", "--nocapture"],
+        &[("HOLDFAST_DIFFERENTIAL_COMMANDS", &commands.to_string())],
+    )
+}
+
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    eprintln!("$ cargo {}", arguments.join(" "));
+    let status = Command::new(cargo)
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .status()
+        .map_err(|error| format!("cargo could not be started: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`cargo {}` failed ({status})", arguments.join(" "))) }
+}
