@@ -73,7 +73,8 @@ fn bench(rest: &[String]) -> Result<(), String> {
 
 fn long(rest: &[String]) -> Result<(), String> {
     let million = rest.first().map_or("10", String::as_str);
-    let commands = million.parse::<u64>().map_err(|_| format!("expected a number of millions, got `{million}`"))? * 1_000_000;
+    let commands =
+        million.parse::<u64>().map_err(|_| format!("expected a number of millions, got `{million}`"))? * 1_000_000;
     cargo(
         &["test", "--release", "--locked", "--package", "holdfast-sim", "--test", "differential", "--", "--nocapture"],
         &[("HOLDFAST_DIFFERENTIAL_COMMANDS", &commands.to_string())],

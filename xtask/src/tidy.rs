@@ -17,9 +17,16 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// Crates whose results must follow from their inputs alone.
 const DETERMINISTIC: &[&str] = &["crypto", "protocol", "exchange", "circuit"];
 /// What those must not mention outside tests: hash maps, clocks, floats, randomness.
-const NONDETERMINISTIC: &[&str] = &["HashMap", "HashSet", "Instant", "SystemTime", "f32", "f64", "thread_rng", "rand::"];
+const NONDETERMINISTIC: &[&str] =
+    &["HashMap", "HashSet", "Instant", "SystemTime", "f32", "f64", "thread_rng", "rand::"];
 /// Marks of unfinished work.
-const UNFINISHED: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("todo", "!("), concat!("unimplemented", "!(")];
+const UNFINISHED: &[&str] = &[
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("XX", "X"),
+    concat!("todo", "!("),
+    concat!("unimplemented", "!("),
+];
 
 const LINES_MAX: usize = 1_300;
 
@@ -33,7 +40,9 @@ pub fn check() -> Result<(), String> {
         }
     }
     let listed: Vec<&str> = LAYERS.iter().map(|(name, _)| *name).collect();
-    for entry in fs::read_dir("crates").map_err(|error| format!("crates/: {error} (run it in the repository's root)"))?.flatten() {
+    for entry in
+        fs::read_dir("crates").map_err(|error| format!("crates/: {error} (run it in the repository's root)"))?.flatten()
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !listed.contains(&name.as_str()) {
             faults.push(format!("crates/{name}: not in the list of layers in xtask/src/tidy.rs"));

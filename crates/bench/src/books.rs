@@ -39,8 +39,7 @@ const GONE: u32 = u32::MAX;
 impl Ours {
     fn new(count: usize) -> Self {
         let instrument = Instrument { symbol: "SYNTHETIC".into(), tick_decimals: 2, lot_decimals: 4 };
-        let genesis =
-            default_genesis(&instrument, Price::new(100_000).expect("a price in range"));
+        let genesis = default_genesis(&instrument, Price::new(100_000).expect("a price in range"));
         let mut store = Store::new(&genesis);
         // What the orders reserve is no part of a bare book: it is there from the start.
         store.set_position(3, 0, Position { bids: 1 << 41, asks: 1 << 41, ..Position::default() });
@@ -163,7 +162,9 @@ impl Matchcore {
             matchcore::QuantityPolicy::Standard { quantity: matchcore::Quantity(u64::from(size)) },
             matchcore::OrderFlags::new(side, false, force),
         );
-        black_box(self.execute(matchcore::CommandKind::Submit(matchcore::SubmitCmd { order: matchcore::NewOrder::Limit(order) })));
+        black_box(self.execute(matchcore::CommandKind::Submit(matchcore::SubmitCmd {
+            order: matchcore::NewOrder::Limit(order),
+        })));
         id
     }
 }
@@ -205,14 +206,28 @@ impl Book for OrderbookRs {
         match *operation {
             Operation::Add { key, buys, price, size } => {
                 let force = orderbook_rs::TimeInForce::Gtc;
-                let _ = black_box(self.book.add_limit_order(id(key), u128::from(price), u64::from(size), side(buys), force, None));
+                let _ = black_box(self.book.add_limit_order(
+                    id(key),
+                    u128::from(price),
+                    u64::from(size),
+                    side(buys),
+                    force,
+                    None,
+                ));
             }
             Operation::Cancel { key } => {
                 let _ = black_box(self.book.cancel_order(id(key)));
             }
             Operation::Cross { key, buys, price, size } => {
                 let force = orderbook_rs::TimeInForce::Ioc;
-                let _ = black_box(self.book.add_limit_order(id(key), u128::from(price), u64::from(size), side(buys), force, None));
+                let _ = black_box(self.book.add_limit_order(
+                    id(key),
+                    u128::from(price),
+                    u64::from(size),
+                    side(buys),
+                    force,
+                    None,
+                ));
             }
         }
     }
@@ -249,7 +264,10 @@ pub fn run(count: usize) {
     let operations = operations(count);
     let matchcore = || Matchcore { book: matchcore::OrderBook::new("TEST"), next: 0, ids: vec![None; count] };
     let orderbook = || OrderbookRs { book: orderbook_rs::OrderBook::new("TEST") };
-    println!("bare books, {count} operations (50 % add, 40 % cancel, 10 % crossing), seed {}, best of 3, one thread:", crate::synthetic::SEED);
+    println!(
+        "bare books, {count} operations (50 % add, 40 % cancel, 10 % crossing), seed {}, best of 3, one thread:",
+        crate::synthetic::SEED
+    );
     let results = [
         ("holdfast", time(|| Ours::new(count), &operations)),
         ("matchcore 0.4", time(matchcore, &operations)),

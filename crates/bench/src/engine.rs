@@ -3,11 +3,11 @@
 use std::{path::Path, time::Instant};
 
 use hdrhistogram::Histogram;
-use holdfast_cli::flow::{Feedback, Flow, Instrument, Mapper, OrderEvent, default_genesis};
-use holdfast_exchange::{Engine, Event, Plain};
+use holdfast_cli::flow::{Feedback, Flow, Instrument, Mapper, default_genesis};
+use holdfast_exchange::{Engine, Event};
 use holdfast_protocol::{
-    AccountId, Amount, Cancel, Command, Deposit, Genesis, MarketId, OrderId, Outcome, Place, Price, SelfTrade, Side, Size,
-    TimeInForce,
+    AccountId, Amount, Cancel, Command, Deposit, Genesis, MarketId, OrderId, Outcome, Place, Price, SelfTrade, Side,
+    Size, TimeInForce,
 };
 
 use crate::synthetic::{Operation, operations};
@@ -16,7 +16,9 @@ use crate::synthetic::{Operation, operations};
 pub fn record_flow(input: Option<&Path>, accounts: u32) -> (Genesis, Vec<Command>, String) {
     let sample: &[u8] = include_bytes!("../../../data/samples/binance-usdm-btcusdt-sample.jsonl.gz");
     let (flow, name) = match input {
-        Some(path) => (Flow::open(path), path.file_name().map_or("input".into(), |name| name.to_string_lossy().into_owned())),
+        Some(path) => {
+            (Flow::open(path), path.file_name().map_or("input".into(), |name| name.to_string_lossy().into_owned()))
+        }
         None => (Flow::from_bytes(sample), "bundled sample".into()),
     };
     let flow = flow.expect("the input can be read");
@@ -31,7 +33,7 @@ pub fn record_flow(input: Option<&Path>, accounts: u32) -> (Genesis, Vec<Command
     let mut run = |fresh: &mut Vec<Command>, mapper: &mut Mapper| {
         for command in fresh.drain(..) {
             let outcome = engine.apply(&command);
-            mapper.observe(&command, outcome, &order_events(engine.events()));
+            mapper.observe(&command, outcome, &holdfast_cli::order_events(engine.events()));
             commands.push(command);
         }
     };
@@ -41,27 +43,6 @@ pub fn record_flow(input: Option<&Path>, accounts: u32) -> (Genesis, Vec<Command
         run(&mut fresh, &mut mapper);
     }
     (genesis, commands, name)
-}
-
-/// What the mapper wants to know of the engine's events.
-fn order_events(events: &[Event<Plain>]) -> Vec<OrderEvent> {
-    let id = |slot: u32, generation: u32| OrderId::new(slot, generation as u8).expect("the engine's own id");
-    let size = |size: u64| Size::new(size).expect("the engine's own size");
-    events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Rested { slot, generation, size: rested, .. } => {
-                Some(OrderEvent::Rested { order: id(*slot, *generation), size: size(*rested) })
-            }
-            Event::Filled { maker_slot, maker_generation, price, size: filled, .. } => Some(OrderEvent::Filled {
-                maker: id(*maker_slot, *maker_generation),
-                price: Price::new(*price as u32).expect("the engine's own price"),
-                size: size(*filled),
-            }),
-            Event::Removed { slot, generation, .. } => Some(OrderEvent::Removed { order: id(*slot, *generation) }),
-            Event::Expired { .. } => None,
-        })
-        .collect()
 }
 
 /// Commands of the synthetic mix, for `accounts` accounts of one market.
@@ -93,7 +74,9 @@ fn synthetic_commands(count: usize, accounts: u32) -> (Genesis, Vec<Command>, us
             })
         };
         let (key, command) = match operation {
-            Operation::Add { key, buys, price, size } => (key, place(key, buys, price, size, TimeInForce::GoodTillCancel)),
+            Operation::Add { key, buys, price, size } => {
+                (key, place(key, buys, price, size, TimeInForce::GoodTillCancel))
+            }
             Operation::Cross { key, buys, price, size } => {
                 (key, place(key, buys, price, size, TimeInForce::ImmediateOrCancel))
             }
@@ -158,7 +141,10 @@ pub fn run(binance: Option<&Path>, count: usize) {
     let accounts = 1_000;
     let (genesis, commands, start) = synthetic_commands(count, accounts);
     time(
-        &format!("synthetic mix (50 % place, 40 % cancel, 10 % crossing; {accounts} accounts, seed {})", crate::synthetic::SEED),
+        &format!(
+            "synthetic mix (50 % place, 40 % cancel, 10 % crossing; {accounts} accounts, seed {})",
+            crate::synthetic::SEED
+        ),
         &genesis,
         &commands,
         start,

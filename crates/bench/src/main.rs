@@ -8,6 +8,10 @@ mod synthetic;
 
 use std::path::PathBuf;
 
+/// The prover allocates and frees gigabytes; the system's allocator gives them back to the kernel every time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]

@@ -6,11 +6,23 @@ use rand_chacha::ChaCha8Rng;
 /// One operation on a book. `key` names the order.
 #[derive(Debug, Clone, Copy)]
 pub enum Operation {
-    Add { key: u32, buys: bool, price: u32, size: u32 },
+    Add {
+        key: u32,
+        buys: bool,
+        price: u32,
+        size: u32,
+    },
     /// Of an order that was added; it may have been filled since.
-    Cancel { key: u32 },
+    Cancel {
+        key: u32,
+    },
     /// Immediate or cancel, through the best price.
-    Cross { key: u32, buys: bool, price: u32, size: u32 },
+    Cross {
+        key: u32,
+        buys: bool,
+        price: u32,
+        size: u32,
+    },
 }
 
 pub const SEED: u64 = 7;

@@ -340,7 +340,8 @@ impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir
 
         // The system slot before all steps (timestamp 1) and after them (timestamp 16 × clock).
         let system = |timestamp: AB::Expr, cells: &[AB::Expr]| {
-            let mut message = vec![constant::<AB>(Kind::System as u32), constant::<AB>(Kind::System.region().base), timestamp];
+            let mut message =
+                vec![constant::<AB>(Kind::System as u32), constant::<AB>(Kind::System.region().base), timestamp];
             message.extend_from_slice(cells);
             message
         };
@@ -413,7 +414,8 @@ pub struct BoundaryAir {
 impl BoundaryAir {
     pub fn index_columns(kind: Kind) -> usize {
         let region = kind.region();
-        (region.outer_bits as usize).div_ceil(LIMB_BITS as usize) + (region.inner_bits as usize).div_ceil(LIMB_BITS as usize)
+        (region.outer_bits as usize).div_ceil(LIMB_BITS as usize)
+            + (region.inner_bits as usize).div_ceil(LIMB_BITS as usize)
     }
 
     pub fn columns(kind: Kind) -> usize {

@@ -601,11 +601,7 @@ impl<R: Row> Machine for Circuit<'_, R> {
         self.assert_integer_zero(positions, Some((0, 1)));
         result
     }
-    fn wide_scale<const A: usize, const P: usize>(
-        &mut self,
-        a: &[R::E; A],
-        factor: &[R::E; WORD_LIMBS],
-    ) -> [R::E; P] {
+    fn wide_scale<const A: usize, const P: usize>(&mut self, a: &[R::E; A], factor: &[R::E; WORD_LIMBS]) -> [R::E; P] {
         self.product(a, factor)
     }
     fn wide_div_ppm_ceil<const A: usize, const P: usize>(&mut self, a: &[R::E; A]) -> [R::E; P] {

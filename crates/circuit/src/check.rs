@@ -99,6 +99,22 @@ impl<'k> TableChecker<'k> {
         }
     }
 
+    pub fn show(&self, at: usize, f: &dyn Fn(usize) -> String) -> String {
+        match &self.dag.constraints.nodes[at] {
+            Node::Variable(variable) => format!("c{}", variable.index),
+            Node::IsFirstRow => "first".into(),
+            Node::IsLastRow => "last".into(),
+            Node::IsTransition => "trans".into(),
+            Node::Constant(constant) => {
+                let v = cell_to_canonical(*constant);
+                if v > 1 << 30 { format!("-{}", 2013265921 - v) } else { format!("{v}") }
+            }
+            Node::Add { left_idx, right_idx, .. } => format!("({} + {})", f(*left_idx), f(*right_idx)),
+            Node::Sub { left_idx, right_idx, .. } => format!("({} - {})", f(*left_idx), f(*right_idx)),
+            Node::Neg { idx, .. } => format!("-{}", f(*idx)),
+            Node::Mul { left_idx, right_idx, .. } => format!("{}*{}", f(*left_idx), f(*right_idx)),
+        }
+    }
     /// Evaluates again only the expressions with these indices.
     pub fn reevaluate(&self, window: &Window<'_>, expressions: &[usize], values: &mut [F]) {
         for &index in expressions {
@@ -225,7 +241,8 @@ impl<'k> Checker<'k> {
     /// No message can be counted as often as the field has elements.
     fn check_heights(&self, heights: &[u64]) -> Result<(), Violation> {
         for constraint in &self.key.inner.trace_height_constraints {
-            let total: u64 = constraint.coefficients.iter().zip(heights).map(|(&weight, height)| u64::from(weight) * height).sum();
+            let total: u64 =
+                constraint.coefficients.iter().zip(heights).map(|(&weight, height)| u64::from(weight) * height).sum();
             if total >= u64::from(constraint.threshold) {
                 return Err(Violation::Heights);
             }

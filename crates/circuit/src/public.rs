@@ -1,6 +1,9 @@
 //! What a segment's proof says in public.
 
-use holdfast_crypto::{Digest, F, field::{DIGEST_CELLS, cell_to_canonical}};
+use holdfast_crypto::{
+    Digest, F,
+    field::{DIGEST_CELLS, cell_to_canonical},
+};
 use holdfast_exchange::machine::LIMB_BITS;
 use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
 

@@ -22,7 +22,8 @@ fn pair(value: u128, index: u32) -> u32 {
 /// The cells of a command.
 pub fn command_cells(command: &Command) -> [u32; COMMAND_CELLS] {
     let head = |flags: u32| command.kind() + FLAGS * flags;
-    let transfer = |account: u32, amount: u128| [head(0), account, 0, pair(amount, 0), pair(amount, 1), pair(amount, 2), 0];
+    let transfer =
+        |account: u32, amount: u128| [head(0), account, 0, pair(amount, 0), pair(amount, 1), pair(amount, 2), 0];
     let low_high = |value: u64| [pair(u128::from(value), 0), pair(u128::from(value), 1)];
     let self_trade = |mode: SelfTrade| mode as u32;
     match command {
@@ -43,9 +44,7 @@ pub fn command_cells(command: &Command) -> [u32; COMMAND_CELLS] {
             let [size_low, size_high] = low_high(c.size.get());
             [head(flags), c.account.get(), c.market.get(), price_low, price_high, size_low, size_high]
         }
-        Command::Cancel(c) => {
-            [head(0), c.account.get(), c.order.slot(), u32::from(c.order.generation()), 0, 0, 0]
-        }
+        Command::Cancel(c) => [head(0), c.account.get(), c.order.slot(), u32::from(c.order.generation()), 0, 0, 0],
         Command::CancelAll(c) => [head(0), c.account.get(), c.market.get(), 0, 0, 0, 0],
         Command::Amend(c) => {
             let flags = self_trade(c.self_trade) + 4 * u32::from(c.order.generation());
@@ -75,8 +74,7 @@ pub fn digest_start(batch_number: u32) -> Digest {
 /// The digest after one more command.
 pub fn digest_absorb(digest: &Digest, command: &Command, outcome: Outcome) -> Digest {
     let cells = command_cells(command);
-    let absorbed =
-        std::array::from_fn(|i| F::from_u32(cells.get(i).copied().unwrap_or(u32::from(outcome.code()))));
+    let absorbed = std::array::from_fn(|i| F::from_u32(cells.get(i).copied().unwrap_or(u32::from(outcome.code()))));
     compress(digest, &absorbed)
 }
 

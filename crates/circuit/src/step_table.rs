@@ -51,11 +51,13 @@ pub fn step_row<R: Row>(row: &mut R, step: Step, entry: &Entry) -> Went<R::E> {
 fn receive<R: Row>(c: &mut Circuit<'_, R>, step: Step, entry: &Entry) -> Input<Cells<R::E>> {
     match step {
         Step::Deposit => {
-            let (sequence, fields) = command(c, entry, 1, &[limits::ACCOUNT_BITS, limits::TRANSFER_BITS], transfer_cells);
+            let (sequence, fields) =
+                command(c, entry, 1, &[limits::ACCOUNT_BITS, limits::TRANSFER_BITS], transfer_cells);
             Input::Deposit(sequence, fields)
         }
         Step::Withdraw => {
-            let (sequence, fields) = command(c, entry, 2, &[limits::ACCOUNT_BITS, limits::TRANSFER_BITS], transfer_cells);
+            let (sequence, fields) =
+                command(c, entry, 2, &[limits::ACCOUNT_BITS, limits::TRANSFER_BITS], transfer_cells);
             Input::Withdraw(sequence, fields)
         }
         Step::Place => {
@@ -64,7 +66,10 @@ fn receive<R: Row>(c: &mut Circuit<'_, R>, step: Step, entry: &Entry) -> Input<C
                 let flags = [&f.buys, &f.force_low, &f.force_high, &f.reduce_only, &f.self_low, &f.self_high];
                 let [price_low, price_high] = pairs(c, &f.price);
                 let [size_low, size_high] = pairs(c, &f.size);
-                (flags.map(Clone::clone).to_vec(), vec![f.account.clone(), f.market.clone(), price_low, price_high, size_low, size_high])
+                (
+                    flags.map(Clone::clone).to_vec(),
+                    vec![f.account.clone(), f.market.clone(), price_low, price_high, size_low, size_high],
+                )
             });
             Input::Place(sequence, fields)
         }
@@ -80,8 +85,13 @@ fn receive<R: Row>(c: &mut Circuit<'_, R>, step: Step, entry: &Entry) -> Input<C
             Input::CancelAll(sequence, fields)
         }
         Step::Amend => {
-            let bits =
-                [limits::ACCOUNT_BITS, limits::ORDER_BITS, limits::GENERATION_BITS, limits::PRICE_BITS, limits::SIZE_BITS];
+            let bits = [
+                limits::ACCOUNT_BITS,
+                limits::ORDER_BITS,
+                limits::GENERATION_BITS,
+                limits::PRICE_BITS,
+                limits::SIZE_BITS,
+            ];
             let (sequence, fields) = command(c, entry, 6, &bits, |c, f: &AmendFields<Cells<R::E>>| {
                 let [price_low, price_high] = pairs(c, &f.price);
                 let [size_low, size_high] = pairs(c, &f.size);
@@ -136,7 +146,12 @@ fn take<R: Row>(c: &mut Circuit<'_, R>, label: Label, rest: impl IntoIterator<It
     c.row.interact(Bus::Step, true, message, active);
 }
 
-fn take_frame<R: Row, T: Record<Cells<R::E>>>(c: &mut Circuit<'_, R>, label: Label, handle: &R::E, values: &[i64]) -> T {
+fn take_frame<R: Row, T: Record<Cells<R::E>>>(
+    c: &mut Circuit<'_, R>,
+    label: Label,
+    handle: &R::E,
+    values: &[i64],
+) -> T {
     let frame: T = columns_of(c.row, values.iter().copied());
     let mut message = vec![handle.clone(), c.row.constant(i64::from(label.number()))];
     message.extend(cells_of(&frame));
@@ -188,7 +203,8 @@ fn command<R: Row, T: Record<Cells<R::E>>>(
 ) -> (R::E, T) {
     let sequence = c.row.column(entry.argument);
     take(c, Label::Idle, [sequence.clone()]);
-    let fields = T::read(&mut FieldReader { circuit: c, values: entry.cells.iter().copied(), bits: bits.iter().copied() });
+    let fields =
+        T::read(&mut FieldReader { circuit: c, values: entry.cells.iter().copied(), bits: bits.iter().copied() });
     let (flags, rest) = cells(c, &fields);
     // head = kind + 16 × (flag 0 + 2 × flag 1 + 4 × flag 2 + …)
     let mut head = c.row.constant(i64::from(kind));

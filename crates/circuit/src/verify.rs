@@ -3,13 +3,20 @@
 //! Nothing here panics on any bytes: what is wrong with a proof is an error that says what was expected and what was got.
 
 use holdfast_crypto::{Digest, F, field::digest_to_hex};
-use openvm_stark_backend::{StarkEngine, SystemParams, codec::Decode, keygen::types::MultiStarkVerifyingKey, proof::Proof};
+use openvm_stark_backend::{
+    StarkEngine, SystemParams, codec::Decode, keygen::types::MultiStarkVerifyingKey, proof::Proof,
+};
 use openvm_stark_sdk::config::{
     app_params_with_100_bits_security,
     baby_bear_poseidon2::{BabyBearPoseidon2Config, BabyBearPoseidon2RefEngine, DuplexSponge},
 };
 
-use crate::{air::{Table, airs}, public::PublicValues, published::digest_start, witness::STEPS_MAX};
+use crate::{
+    air::{Table, airs},
+    public::PublicValues,
+    published::digest_start,
+    witness::STEPS_MAX,
+};
 
 /// The proof system's configuration: BabyBear, Poseidon2, SWIRL at 100 bits of proven security.
 pub type Config = BabyBearPoseidon2Config;
@@ -69,7 +76,11 @@ pub fn verify_segment(key: &VerifyingKey, proof: &SegmentProof) -> Result<Public
     for (table, shape) in Table::all().zip(&proof.trace_vdata) {
         match shape {
             Some(shape) if shape.log_height > LOG_HEIGHT_MAX => {
-                return Err(format!("table {}: expected at most 2^{LOG_HEIGHT_MAX} rows, got 2^{}", table.name(), shape.log_height));
+                return Err(format!(
+                    "table {}: expected at most 2^{LOG_HEIGHT_MAX} rows, got 2^{}",
+                    table.name(),
+                    shape.log_height
+                ));
             }
             None if table == Table::Segment => return Err("expected the segment table, got none".into()),
             _ => {}

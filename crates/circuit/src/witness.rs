@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_crypto::{Digest, F, tree::{TouchedNode, Tree}};
+use holdfast_crypto::{
+    Digest, F,
+    tree::{TouchedNode, Tree},
+};
 use holdfast_exchange::{
     flow::{Frame, Next},
     machine::Plain,
@@ -266,7 +269,8 @@ impl<'a> Builder<'a> {
     pub fn finish(mut self, tree: &mut Tree, closes: bool) -> Segment {
         let root_old = tree.root();
         let system_end = record(self.shared.store.system());
-        let system_touch = self.shared.touches.get_mut(&(Kind::System, 0, 0)).expect("the system slot is always touched");
+        let system_touch =
+            self.shared.touches.get_mut(&(Kind::System, 0, 0)).expect("the system slot is always touched");
         let system_access = system_touch.last_access;
         system_touch.last_access = ACCESSES_MAX * self.clock;
         if closes {
@@ -309,7 +313,9 @@ impl<'a> Builder<'a> {
                 Table::Segment => Some(RowMajorMatrix::new(segment.clone(), SEGMENT_WIDTH)),
                 Table::Step(step) => padded(steps.next().expect("a table per step"), step_width(step)),
                 Table::Commands => padded(commands.clone(), COMMANDS_WIDTH),
-                Table::Boundary(kind) => padded(boundaries.next().expect("a table per kind"), BoundaryAir::columns(kind)),
+                Table::Boundary(kind) => {
+                    padded(boundaries.next().expect("a table per kind"), BoundaryAir::columns(kind))
+                }
                 Table::Merkle => padded(merkle.clone(), MERKLE_WIDTH),
                 Table::Poseidon2 => Some(poseidon2.clone()),
                 Table::Range => Some(range.clone()),
@@ -425,7 +431,9 @@ pub fn padded(mut rows: Vec<F>, width: usize) -> Option<RowMajorMatrix<F>> {
 /// Permutations, each once with the number of its uses.
 pub fn fill_poseidon2(permutations: Vec<[Digest; 2]>) -> RowMajorMatrix<F> {
     let chip = Poseidon2SubChip::<F, SBOX_REGISTERS>::new(Poseidon2Config::default().constants);
-    let state = |[left, right]: &[Digest; 2]| -> [F; 16] { std::array::from_fn(|i| if i < 8 { left[i] } else { right[i - 8] }) };
+    let state = |[left, right]: &[Digest; 2]| -> [F; 16] {
+        std::array::from_fn(|i| if i < 8 { left[i] } else { right[i - 8] })
+    };
     let mut uses = BTreeMap::new();
     for permutation in &permutations {
         *uses.entry(state(permutation)).or_insert(0u32) += 1;

@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{checker, engine, forge::{Forger, Honest}};
+use common::{
+    checker, engine,
+    forge::{Forger, Honest},
+};
 use holdfast_circuit::{air::Table, published::digest_start, witness::Builder};
 use holdfast_crypto::Digest;
 use holdfast_sim::Scenario;

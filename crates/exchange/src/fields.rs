@@ -1,6 +1,8 @@
 //! The fields of a command as a step function takes them.
 
-use holdfast_protocol::{Amend, Cancel, CancelAll, Deposit, Mark, Place, Release, SelfTrade, Side, Time, TimeInForce, Withdraw};
+use holdfast_protocol::{
+    Amend, Cancel, CancelAll, Deposit, Mark, Place, Release, SelfTrade, Side, Time, TimeInForce, Withdraw,
+};
 
 use crate::{machine::Plain, record::record};
 

@@ -238,6 +238,18 @@ impl Default for Position<Plain> {
 
 impl Default for Order<Plain> {
     fn default() -> Self {
-        Order { live: false, buys: false, market: 0, account: 0, entry: 0, generation: 0, reduce_only: false, price: 0, size: 0, prev: 0, next: 0 }
+        Order {
+            live: false,
+            buys: false,
+            market: 0,
+            account: 0,
+            entry: 0,
+            generation: 0,
+            reduce_only: false,
+            price: 0,
+            size: 0,
+            prev: 0,
+            next: 0,
+        }
     }
 }

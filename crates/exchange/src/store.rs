@@ -370,7 +370,12 @@ fn slot_cells<S: Slot<Plain>>(slot: &S) -> Vec<u32> {
 }
 
 /// The raw leaves of a slot: index in the tree, and cells.
-pub fn leaves_of(kind: Kind, outer: u32, inner: u32, cells: &[u32]) -> impl Iterator<Item = (u32, [u32; LEAF_CELLS])> + '_ {
+pub fn leaves_of(
+    kind: Kind,
+    outer: u32,
+    inner: u32,
+    cells: &[u32],
+) -> impl Iterator<Item = (u32, [u32; LEAF_CELLS])> + '_ {
     let first = kind.region().leaf(outer, inner);
     cells.chunks_exact(LEAF_CELLS).enumerate().map(move |(offset, chunk)| {
         let mut leaf = [0; LEAF_CELLS];

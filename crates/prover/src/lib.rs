@@ -54,7 +54,9 @@ impl Prover {
                 Some((index, AirProvingContext::simple(trace?, public_values)))
             })
             .collect();
-        self.engine.prove(&self.proving_key, ProvingContext::new(per_trace)).map_err(|error| ProveError(error.to_string()))
+        self.engine
+            .prove(&self.proving_key, ProvingContext::new(per_trace))
+            .map_err(|error| ProveError(error.to_string()))
     }
 }
 

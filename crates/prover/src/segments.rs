@@ -1,6 +1,9 @@
 //! Cutting a batch into segments.
 
-use holdfast_circuit::{published::digest_start, witness::{Builder, Segment}};
+use holdfast_circuit::{
+    published::digest_start,
+    witness::{Builder, Segment},
+};
 use holdfast_crypto::tree::Tree;
 use holdfast_exchange::store::Store;
 use holdfast_protocol::{Batch, Outcome};
@@ -54,7 +57,8 @@ pub fn fill_batch<E: From<OutcomeError>>(
             let outcome = builder.apply(&batch.commands[sequence]);
             let published = batch.outcomes[sequence];
             if outcome != published {
-                let error = OutcomeError { batch: batch.header.number, command: sequence, expected: outcome, got: published };
+                let error =
+                    OutcomeError { batch: batch.header.number, command: sequence, expected: outcome, got: published };
                 return Err(error.into());
             }
             sequence += 1;

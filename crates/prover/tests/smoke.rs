@@ -1,4 +1,8 @@
-use holdfast_circuit::{published::digest_start, verify::{Chain, verify_segment}, witness::Builder};
+use holdfast_circuit::{
+    published::digest_start,
+    verify::{Chain, verify_segment},
+    witness::Builder,
+};
 use holdfast_exchange::Engine;
 use holdfast_protocol::*;
 use holdfast_prover::{Prover, shapes};
@@ -11,9 +15,17 @@ fn genesis() -> Genesis {
         fee_account: AccountId::new(2).unwrap(),
         quote_decimals: 6,
         markets: vec![MarketGenesis {
-            symbol: "X".into(), tick_decimals: 2, lot_decimals: 4, mark: Price::new(10_000).unwrap(),
-            initial_margin_ppm: 50_000, maintenance_margin_ppm: 25_000, maker_fee_ppm: 100, taker_fee_ppm: 350,
-            open_orders_max: 100, position_max: 1 << 38, mark_move_ppm: 100_000,
+            symbol: "X".into(),
+            tick_decimals: 2,
+            lot_decimals: 4,
+            mark: Price::new(10_000).unwrap(),
+            initial_margin_ppm: 50_000,
+            maintenance_margin_ppm: 25_000,
+            maker_fee_ppm: 100,
+            taker_fee_ppm: 350,
+            open_orders_max: 100,
+            position_max: 1 << 38,
+            mark_move_ppm: 100_000,
         }],
     }
 }
@@ -22,7 +34,18 @@ fn genesis() -> Genesis {
 fn smoke() {
     let genesis = genesis();
     let acc = |i| AccountId::new(i).unwrap();
-    let place = |i, side, price, size| Command::Place(Place { account: acc(i), market: MarketId::new(0).unwrap(), side, time_in_force: TimeInForce::GoodTillCancel, reduce_only: false, self_trade: SelfTrade::ExpireTaker, price: Price::new(price).unwrap(), size: Size::new(size).unwrap() });
+    let place = |i, side, price, size| {
+        Command::Place(Place {
+            account: acc(i),
+            market: MarketId::new(0).unwrap(),
+            side,
+            time_in_force: TimeInForce::GoodTillCancel,
+            reduce_only: false,
+            self_trade: SelfTrade::ExpireTaker,
+            price: Price::new(price).unwrap(),
+            size: Size::new(size).unwrap(),
+        })
+    };
     let commands = vec![
         Command::Deposit(Deposit { account: acc(3), amount: Amount::new(1 << 40).unwrap() }),
         Command::Deposit(Deposit { account: acc(4), amount: Amount::new(1 << 40).unwrap() }),
@@ -54,7 +77,14 @@ fn smoke() {
         println!("{:20} {height:8} x {width}", table.name());
     }
     for (table, air) in holdfast_circuit::air::Table::all().zip(&prover.verifying_key().inner.per_air) {
-        println!("{:20} w {:?} interactions {} constraints {} degree {}", table.name(), air.params.width.common_main, air.symbolic_constraints.interactions.len(), air.symbolic_constraints.constraints.constraint_idx.len(), air.max_constraint_degree);
+        println!(
+            "{:20} w {:?} interactions {} constraints {} degree {}",
+            table.name(),
+            air.params.width.common_main,
+            air.symbolic_constraints.interactions.len(),
+            air.symbolic_constraints.constraints.constraint_idx.len(),
+            air.max_constraint_degree
+        );
     }
     let t = std::time::Instant::now();
     let proof = prover.prove(segment).unwrap();

@@ -16,12 +16,7 @@ use holdfast_circuit::{
     step_table::{Entry, command_entry, step_row},
     witness::{Segment, fill_poseidon2, fill_range, follow, padded},
 };
-use holdfast_crypto::{
-    Digest, F,
-    field::cell_to_canonical,
-    poseidon2::compress,
-    tree::Tree,
-};
+use holdfast_crypto::{Digest, F, field::cell_to_canonical, poseidon2::compress, tree::Tree};
 use holdfast_exchange::{
     flow::Frame,
     machine::{LIMB_BITS, Plain},
@@ -31,7 +26,10 @@ use holdfast_exchange::{
     store::{Store, leaves_of},
 };
 use holdfast_protocol::{Command, Outcome};
-use openvm_stark_backend::{p3_field::PrimeCharacteristicRing, p3_matrix::{Matrix, dense::RowMajorMatrix}};
+use openvm_stark_backend::{
+    p3_field::PrimeCharacteristicRing,
+    p3_matrix::{Matrix, dense::RowMajorMatrix},
+};
 
 /// A slot: kind, outer and inner index.
 pub type Place = (Kind, u32, u32);
@@ -275,7 +273,8 @@ impl Forger {
         for node in self.tree.update_traced(&leaves) {
             rows.extend([F::ONE, F::from_u32(node.level), F::from_u32(node.index)]);
             rows.extend([node.left_touched, node.right_touched].map(F::from_bool));
-            let (old, new) = ([node.old_left, node.old_right, node.old_out], [node.new_left, node.new_right, node.new_out]);
+            let (old, new) =
+                ([node.old_left, node.old_right, node.old_out], [node.new_left, node.new_right, node.new_out]);
             rows.extend(old.into_iter().chain(new).flatten());
         }
         rows

@@ -1,5 +1,6 @@
 //! What the tests of the circuit share.
 
+pub mod corpus;
 pub mod forge;
 
 use std::sync::LazyLock;
@@ -26,7 +27,7 @@ pub fn engine(scenario: &Scenario) -> Engine {
         system.fresh = scenario.fresh;
         engine.store_mut().set_system(system);
         let leaves = engine.touched_leaves();
-        engine.update_tree(&leaves);
+        let _root = engine.update_tree(&leaves);
     }
     engine
 }

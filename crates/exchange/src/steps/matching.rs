@@ -82,7 +82,14 @@ pub fn trade<M: Machine>(m: &mut M, frame: TradeFrame<M::V>) {
     let notional = m.word_mul(&maker.price, &size);
     let maker_fee = fee_ceil(m, &notional, &market.maker_fee_ppm);
     let buys = m.not(&taker.buys);
-    let leg = Leg { account: &maker.account, entry: &maker.entry, buys: &buys, size: &size, notional: &notional, fee: &maker_fee };
+    let leg = Leg {
+        account: &maker.account,
+        entry: &maker.entry,
+        buys: &buys,
+        size: &size,
+        notional: &notional,
+        fee: &maker_fee,
+    };
     let (registers, shrinks, costless) = leg.margin(m, Label::Turn, &market, &taker.market);
     let always = m.bit(true);
     m.suspend(&always, Frame::Turn(TurnFrame { taker, slot, size, notional, maker_fee, shrinks, costless }));

@@ -176,13 +176,7 @@ fn find_entry<M: Machine>(m: &mut M, account: &Account<M::V>, market: &Id<M>) ->
 
 /// Writes `value` at `index` of a directory if `enabled`.
 #[inline(always)]
-fn set_entry<M: Machine>(
-    m: &mut M,
-    account: &mut Account<M::V>,
-    enabled: &Bit<M>,
-    index: &Id<M>,
-    value: &Id<M>,
-) {
+fn set_entry<M: Machine>(m: &mut M, account: &mut Account<M::V>, enabled: &Bit<M>, index: &Id<M>, value: &Id<M>) {
     for (position, occupant) in account.directory.iter_mut().enumerate() {
         let here = m.id(position as u32);
         let here = m.id_equal(index, &here);

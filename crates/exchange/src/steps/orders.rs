@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     fields::{AmendFields, CancelFields, EntryFields, PlaceFields},
-    flow::{AdmitFrame, Frame, Label, MarginRegisters, Next, ProbeRegisters, RemoveRegisters, SweepFrame, Taker, Verdict},
+    flow::{
+        AdmitFrame, Frame, Label, MarginRegisters, Next, ProbeRegisters, RemoveRegisters, SweepFrame, Taker, Verdict,
+    },
     machine::{Bit, Event, Id, Machine, Word},
     slots::{Order, Position},
 };
@@ -139,12 +141,8 @@ pub fn probe<M: Machine>(m: &mut M, r: ProbeRegisters<M::V>) {
     let enough = m.word_at_most(&r.missing, &size);
     let (_, missing) = m.word_sub(&r.missing, &size);
 
-    let verdict = Verdict {
-        killed: m.bit(true),
-        equity: m.int_zero(),
-        initial: m.wide_zero(),
-        maintenance: m.wide_zero(),
-    };
+    let verdict =
+        Verdict { killed: m.bit(true), equity: m.int_zero(), initial: m.wide_zero(), maintenance: m.wide_zero() };
     m.goto(&dead, Next::Judge(r.margin.then.clone(), r.margin.frame.clone(), verdict));
     let alive = m.not(&dead);
     let enough = m.and(&alive, &enough);

@@ -1,0 +1,97 @@
+//! Honest segments of every scenario, and rows of them that show every table in every state that its columns have.
+
+use std::collections::BTreeSet;
+
+use holdfast_circuit::{
+    air::Table,
+    check::{Checker, TableChecker},
+    published::digest_start,
+    witness::Segment,
+};
+use holdfast_crypto::{F, field::cell_to_canonical};
+use holdfast_sim::Scenario;
+use openvm_stark_backend::{p3_field::PrimeCharacteristicRing, p3_matrix::Matrix};
+
+use super::{
+    engine,
+    forge::{Forger, Honest, Inputs},
+};
+
+/// Segments per scenario; the second closes its batch.
+const SEGMENTS: usize = 2;
+const COMMANDS: usize = 300;
+const SEED: u64 = 11;
+
+pub struct Filled {
+    pub segment: Segment,
+    /// What every row of a step was filled from, by step.
+    pub inputs: Vec<Vec<Inputs>>,
+}
+
+/// A row of one of the corpus' segments.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    pub filled: usize,
+    pub row: usize,
+}
+
+pub fn corpus(checker: &Checker<'_>) -> Vec<Filled> {
+    println!("{SEGMENTS} segments of {COMMANDS} commands of every scenario, seed {SEED}");
+    let mut corpus = Vec::new();
+    for scenario in Scenario::all() {
+        let mut engine = engine(&scenario);
+        let commands = scenario.commands(SEED, SEGMENTS * COMMANDS);
+        for (index, commands) in commands.chunks(COMMANDS).enumerate() {
+            let sequence = (index * COMMANDS) as u32;
+            let mut forger = Forger::new(engine.store(), engine.tree(), sequence, digest_start(1));
+            for command in commands {
+                let outcome = forger.apply(&mut Honest, command);
+                assert_eq!(engine.apply(command), outcome);
+            }
+            let leaves = engine.touched_leaves();
+            let _root = engine.update_tree(&leaves);
+            let inputs = forger.inputs.clone();
+            let segment = forger.finish(checker, index + 1 == SEGMENTS);
+            corpus.push(Filled { segment, inputs });
+        }
+    }
+    corpus
+}
+
+/// Rows whose first cell says whether they are active.
+pub fn has_padding(table: Table) -> bool {
+    !matches!(table, Table::Poseidon2 | Table::Range)
+}
+
+/// Active rows of a table: the first few, and every one that has a cell in a state that no row before had it in.
+pub fn samples(corpus: &[Filled], checker: &TableChecker<'_>) -> Vec<Sample> {
+    const FIRST: usize = 8;
+    let table = checker.table;
+    let mut seen = BTreeSet::new();
+    let mut samples = Vec::new();
+    for (filled, Filled { segment, .. }) in corpus.iter().enumerate() {
+        let Some(trace) = &segment.traces[table.index()] else { continue };
+        let rows = trace.values.chunks_exact(checker.width).enumerate();
+        for (row, cells) in rows.filter(|(_, cells)| !has_padding(table) || cells[0] == F::ONE) {
+            let mut new = samples.len() < FIRST || row + 1 == trace.height();
+            for (column, &cell) in cells.iter().enumerate() {
+                new |= seen.insert((column, state(cell)));
+            }
+            if new {
+                samples.push(Sample { filled, row });
+            }
+        }
+    }
+    samples
+}
+
+/// 0, 1, a limb, more, a negative number.
+fn state(cell: F) -> u8 {
+    match cell_to_canonical(cell) {
+        0 => 0,
+        1 => 1,
+        2..0x4000 => 2,
+        0x4000..0x4000_0000 => 3,
+        _ => 4,
+    }
+}
