@@ -1,6 +1,9 @@
 //! The native engine: applies commands, closes batches into state roots, and shows the state.
 
-use holdfast_crypto::{Digest, F, tree::Tree};
+use holdfast_crypto::{
+    Digest, F,
+    tree::{SubtreeProof, Tree},
+};
 use holdfast_protocol::{
     AccountId, Command, Genesis, GenesisError, MarketId, OrderId, Outcome, Price, Side, Size, limits,
 };
@@ -188,6 +191,21 @@ impl Engine {
                 account.collateral != 0 || account.entries != 0
             })
             .map(|id| AccountId::new(id).expect("below the bound"))
+    }
+
+    /// Proves a slot's content against [`Engine::root`]: all its raw leaves, and the path above them. What was written since the last
+    /// [`Engine::close_batch`] is not in the root yet, nor in the proof.
+    pub fn prove_slot(&self, kind: Kind, outer: u32, inner: u32) -> SubtreeProof {
+        let region = kind.region();
+        let height = region.leaves.ilog2();
+        self.tree.prove_subtree(region.leaf(outer, inner) >> height, height)
+    }
+
+    /// Proves an account with all its positions: their common aligned subtree of 128 raw leaves.
+    pub fn prove_account(&self, account: AccountId) -> SubtreeProof {
+        let region = Kind::Account.region();
+        let height = region.outer_stride.ilog2();
+        self.tree.prove_subtree(region.leaf(account.get(), 0) >> height, height)
     }
 
     /// The cells of a slot, and its first raw leaf in the tree.
