@@ -9,28 +9,65 @@ use holdfast_exchange::{
     step::Step,
 };
 use openvm_circuit_primitives::var_range::{VariableRangeCheckerAir, VariableRangeCheckerBus};
-use openvm_poseidon2_air::{Poseidon2Config, Poseidon2SubAir};
 use openvm_stark_backend::{
     AirRef, PartitionedBaseAir, StarkProtocolConfig,
     air_builders::sub::SubAirBuilder,
     interaction::InteractionBuilder,
     p3_air::{Air, AirBuilder, AirBuilderWithPublicValues, BaseAir, BaseAirWithPublicValues},
     p3_field::PrimeCharacteristicRing,
-    p3_matrix::Matrix,
+    p3_matrix::{Matrix, dense::RowMajorMatrix},
 };
+use p3_baby_bear::{
+    BABYBEAR_RC16_EXTERNAL_FINAL, BABYBEAR_RC16_EXTERNAL_INITIAL, BABYBEAR_RC16_INTERNAL,
+    GenericPoseidon2LinearLayersBabyBear,
+};
+use p3_poseidon2_air::RoundConstants;
 use std::sync::Arc;
 
 use crate::{
     RANGE_BITS,
-    cells::ACCESSES_MAX,
+    cells::{ACCESSES_MAX, CLOCK_BITS, GAP_BITS},
     public::{PublicValues, offset},
     published::COMMAND_CELLS,
     row::{Bus, Row},
     step_table::{Entry, step_row},
 };
 
-/// Registers per S-box: x^7 as (x^3)^2 x keeps every constraint at degree 3.
-pub const SBOX_REGISTERS: usize = 1;
+/// Cells of the permutation's state.
+const STATE: usize = 16;
+/// x^7, of which one register (x^3) keeps every constraint at degree 3.
+const SBOX_DEGREE: u64 = 7;
+const SBOX_REGISTERS: usize = 1;
+const HALF_FULL_ROUNDS: usize = 4;
+const PARTIAL_ROUNDS: usize = 13;
+
+/// The audited AIR of the Poseidon2 permutation, width 16 over BabyBear: Plonky3's, with its constants.
+type Permutation = p3_poseidon2_air::Poseidon2Air<
+    F,
+    GenericPoseidon2LinearLayersBabyBear,
+    STATE,
+    SBOX_DEGREE,
+    SBOX_REGISTERS,
+    HALF_FULL_ROUNDS,
+    PARTIAL_ROUNDS,
+>;
+
+fn round_constants() -> RoundConstants<F, STATE, HALF_FULL_ROUNDS, PARTIAL_ROUNDS> {
+    RoundConstants::new(BABYBEAR_RC16_EXTERNAL_INITIAL, BABYBEAR_RC16_INTERNAL, BABYBEAR_RC16_EXTERNAL_FINAL)
+}
+
+/// The rows of these permutations, without the count of their uses. As many inputs as a power of two.
+pub fn permutation_rows(inputs: Vec<[F; STATE]>) -> RowMajorMatrix<F> {
+    p3_poseidon2_air::generate_trace_rows::<
+        F,
+        GenericPoseidon2LinearLayersBabyBear,
+        STATE,
+        SBOX_DEGREE,
+        SBOX_REGISTERS,
+        HALF_FULL_ROUNDS,
+        PARTIAL_ROUNDS,
+    >(inputs, &round_constants(), 0)
+}
 
 /// Depth of the state's tree.
 pub const TREE_DEPTH: u32 = holdfast_crypto::tree::DEPTH;
@@ -277,15 +314,15 @@ fn look_up_compression<AB: InteractionBuilder>(
 
 /// The segment itself: one row that ties the ends of every chain to the public values.
 ///
-/// Columns: active, whether the segment closes its batch, timestamp of the last access to the system slot, and that slot's cells at the start and at the end
-/// (before the batch is counted).
+/// Columns: active, whether the segment closes its batch, the time between the last access to the system slot and the end (two limbs), the clock at the end (two
+/// limbs), and the system slot's cells at the start and at the end (before the batch is counted).
 #[derive(Debug, Clone, Copy)]
 pub struct SegmentAir;
 
 const SYSTEM_CELLS: usize = System::<Plain>::CELLS;
 /// Position of the count of batches among the system slot's cells: it is the last one.
 pub const SYSTEM_BATCHES: usize = SYSTEM_CELLS - 1;
-pub const SEGMENT_WIDTH: usize = 3 + 2 * SYSTEM_CELLS;
+pub const SEGMENT_WIDTH: usize = 6 + 2 * SYSTEM_CELLS;
 
 impl<T> BaseAir<T> for SegmentAir {
     fn width(&self) -> usize {
@@ -306,7 +343,8 @@ impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir
         let mut columns = Columns { rest: &columns };
         let active: AB::Expr = columns.one();
         let closes: AB::Expr = columns.one();
-        let last_access: AB::Expr = columns.one();
+        let gap: [AB::Expr; 2] = [columns.one(), columns.one()];
+        let clock: [AB::Expr; 2] = [columns.one(), columns.one()];
         let start: Vec<AB::Expr> = columns.many(SYSTEM_CELLS);
         let end: Vec<AB::Expr> = columns.many(SYSTEM_CELLS);
 
@@ -347,10 +385,27 @@ impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir
         };
         push(builder, Bus::Memory, true, system(AB::Expr::ZERO, &start), active.clone());
         push(builder, Bus::Memory, false, system(one, &start), active.clone());
+        // The last access lies before the end, 0 ≤ gap < 2^28: else the segment could receive what it sends itself.
+        // And the clock has 24 bits, so that timestamps have 28 and cannot wrap.
+        let limbs = [
+            (&gap[0], LIMB_BITS),
+            (&gap[1], GAP_BITS - LIMB_BITS),
+            (&clock[0], LIMB_BITS),
+            (&clock[1], CLOCK_BITS - LIMB_BITS),
+        ];
+        for (limb, bits) in limbs {
+            builder.push_interaction(Bus::Range as u16, [limb.clone(), constant::<AB>(bits)], active.clone(), 1);
+        }
+        let [clock_low, clock_high] = clock;
+        let clock = clock_low + constant::<AB>(1 << LIMB_BITS) * clock_high;
+        builder.assert_zero(active.clone() * (clock_end.clone() - clock));
+        let [gap_low, gap_high] = gap;
+        let finish = constant::<AB>(ACCESSES_MAX) * clock_end;
+        let last_access = finish.clone() - AB::Expr::ONE - gap_low - constant::<AB>(1 << LIMB_BITS) * gap_high;
         push(builder, Bus::Memory, true, system(last_access, &end), active.clone());
         let mut counted = end.clone();
         counted[SYSTEM_BATCHES] = end[SYSTEM_BATCHES].clone() + closes;
-        push(builder, Bus::Memory, false, system(constant::<AB>(ACCESSES_MAX) * clock_end, &counted), active.clone());
+        push(builder, Bus::Memory, false, system(finish, &counted), active.clone());
 
         // Time (the slot's first three cells) and batch number at both ends.
         let mut shown = |at: usize, cell: &AB::Expr| {
@@ -524,14 +579,13 @@ impl<AB: InteractionBuilder> Air<AB> for MerkleAir {
 }
 
 /// Poseidon2 permutations. Columns: those of the audited sub-AIR, and how often the row is looked up.
-#[derive(Debug)]
 pub struct Poseidon2Air {
-    sub: Poseidon2SubAir<F, SBOX_REGISTERS>,
+    sub: Permutation,
 }
 
 impl Poseidon2Air {
     pub fn new() -> Self {
-        Self { sub: Poseidon2SubAir::new(Poseidon2Config::default().constants.into()) }
+        Self { sub: Permutation::new(round_constants()) }
     }
 
     pub fn columns(&self) -> usize {
@@ -556,7 +610,7 @@ impl PartitionedBaseAir<F> for Poseidon2Air {}
 impl<AB: InteractionBuilder<F = F>> Air<AB> for Poseidon2Air {
     fn eval(&self, builder: &mut AB) {
         let width = BaseAir::<F>::width(&self.sub);
-        let mut sub = SubAirBuilder::<AB, Poseidon2SubAir<F, SBOX_REGISTERS>, AB::F>::new(builder, 0..width);
+        let mut sub = SubAirBuilder::<AB, Permutation, AB::F>::new(builder, 0..width);
         self.sub.eval(&mut sub);
 
         // After one column that this table does not use come the 16 of the input. The last full round ends with the output.

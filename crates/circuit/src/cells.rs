@@ -22,8 +22,11 @@ const BASE: i64 = 1 << LIMB_BITS;
 pub const MODULUS: i64 = (1 << 31) - (1 << 27) + 1;
 /// Slot accesses that one step may make: the clock's weight in a timestamp.
 pub const ACCESSES_MAX: u32 = 16;
+/// Bits of the clock of a segment.
+pub const CLOCK_BITS: u32 = 24;
 /// Bits of the time between two accesses of a slot, and so of the timestamps of a segment.
 pub const GAP_BITS: u32 = 28;
+const _: () = assert!(ACCESSES_MAX.ilog2() + CLOCK_BITS <= GAP_BITS);
 
 /// A signed integer: 1 if negative, and the magnitude's limbs.
 #[derive(Debug, Clone)]
@@ -409,6 +412,10 @@ impl<'r, R: Row> Circuit<'r, R> {
     fn open<S: Slot<Cells<R::E>>>(&mut self, outer: &R::E, inner: &R::E) -> S {
         // timestamp = 16 × clock + number of the access; the last access was before: timestamp − 1 − gap, 0 ≤ gap < 2^28.
         assert!(self.accesses < ACCESSES_MAX, "a step makes at most {ACCESSES_MAX} accesses");
+        assert!(
+            self.open.iter().all(|(kind, ..)| *kind != S::KIND),
+            "a slot is closed before another of its kind is opened"
+        );
         let weight = self.constant(i64::from(ACCESSES_MAX));
         let access = self.constant(i64::from(self.accesses));
         self.accesses += 1;
@@ -429,20 +436,20 @@ impl<'r, R: Row> Circuit<'r, R> {
         slot
     }
 
-    fn close<S: Slot<Cells<R::E>>>(&mut self, outer: &R::E, inner: &R::E, new: &S) {
-        // The innermost open slot of the kind is the one that is closed. (Steps close a slot before they open another of its kind.)
-        let at = self.open.iter().rposition(|(kind, ..)| *kind == S::KIND).expect("a slot is closed that was opened");
-        let (_, _, _, timestamp) = self.open.remove(at);
+    /// Writes the open slot of the kind. (There is one at most; its place is that at which it was opened, whatever the step says.)
+    fn close<S: Slot<Cells<R::E>>>(&mut self, new: &S) {
+        let at = self.open.iter().position(|(kind, ..)| *kind == S::KIND).expect("a slot is closed that was opened");
+        let (_, outer, inner, timestamp) = self.open.remove(at);
         let cells = cells_of(new);
-        self.row.store(S::KIND, outer, inner, &cells);
-        let mut message = vec![self.constant(S::KIND as i64), self.leaf(S::KIND, outer, inner), timestamp];
+        self.row.store(S::KIND, &outer, &inner, &cells);
+        let mut message = vec![self.constant(S::KIND as i64), self.leaf(S::KIND, &outer, &inner), timestamp];
         message.extend(cells);
         self.interact(Bus::Memory, false, message, None);
     }
 
     fn peek<S: Slot<Cells<R::E>>>(&mut self, outer: &R::E, inner: &R::E) -> S {
         let slot: S = self.open(outer, inner);
-        self.close(outer, inner, &slot);
+        self.close(&slot);
         slot
     }
 
@@ -456,23 +463,23 @@ macro_rules! memory {
         $(
             fn $open(&mut self $(, $outer: &R::E $(, $inner: &R::E)?)?) -> $slot<Self::V> {
                 let zero = self.constant(0);
-                memory!(@at self.open::<$slot<Self::V>>, zero $(, $outer $(, $inner)?)?;)
+                memory!(@at self.open::<$slot<Self::V>>, zero $(, $outer $(, $inner)?)?)
             }
             fn $close(&mut self $(, $outer: &R::E $(, $inner: &R::E)?)?, new: $slot<Self::V>) {
-                let zero = self.constant(0);
-                memory!(@at self.close::<$slot<Self::V>>, zero $(, $outer $(, $inner)?)?; &new)
+                $(let _ = $outer; $(let _ = $inner;)?)?
+                self.close::<$slot<Self::V>>(&new);
             }
             fn $peek(&mut self $(, $outer: &R::E $(, $inner: &R::E)?)?) -> $slot<Self::V> {
                 let zero = self.constant(0);
-                memory!(@at self.peek::<$slot<Self::V>>, zero $(, $outer $(, $inner)?)?;)
+                memory!(@at self.peek::<$slot<Self::V>>, zero $(, $outer $(, $inner)?)?)
             }
         )*
     };
-    (@at $self:ident.$f:ident::<$s:ty>, $zero:ident; $($new:expr)?) => { $self.$f::<$s>(&$zero, &$zero $(, $new)?) };
-    (@at $self:ident.$f:ident::<$s:ty>, $zero:ident, $outer:ident; $($new:expr)?) => { $self.$f::<$s>($outer, &$zero $(, $new)?) };
-    (@at $self:ident.$f:ident::<$s:ty>, $zero:ident, $outer:ident, $inner:ident; $($new:expr)?) => {{
+    (@at $self:ident.$f:ident::<$s:ty>, $zero:ident) => { $self.$f::<$s>(&$zero, &$zero) };
+    (@at $self:ident.$f:ident::<$s:ty>, $zero:ident, $outer:ident) => { $self.$f::<$s>($outer, &$zero) };
+    (@at $self:ident.$f:ident::<$s:ty>, $zero:ident, $outer:ident, $inner:ident) => {{
         let _ = $zero;
-        $self.$f::<$s>($outer, $inner $(, $new)?)
+        $self.$f::<$s>($outer, $inner)
     }};
 }
 

@@ -99,22 +99,6 @@ impl<'k> TableChecker<'k> {
         }
     }
 
-    pub fn show(&self, at: usize, f: &dyn Fn(usize) -> String) -> String {
-        match &self.dag.constraints.nodes[at] {
-            Node::Variable(variable) => format!("c{}", variable.index),
-            Node::IsFirstRow => "first".into(),
-            Node::IsLastRow => "last".into(),
-            Node::IsTransition => "trans".into(),
-            Node::Constant(constant) => {
-                let v = cell_to_canonical(*constant);
-                if v > 1 << 30 { format!("-{}", 2013265921 - v) } else { format!("{v}") }
-            }
-            Node::Add { left_idx, right_idx, .. } => format!("({} + {})", f(*left_idx), f(*right_idx)),
-            Node::Sub { left_idx, right_idx, .. } => format!("({} - {})", f(*left_idx), f(*right_idx)),
-            Node::Neg { idx, .. } => format!("-{}", f(*idx)),
-            Node::Mul { left_idx, right_idx, .. } => format!("{}*{}", f(*left_idx), f(*right_idx)),
-        }
-    }
     /// Evaluates again only the expressions with these indices.
     pub fn reevaluate(&self, window: &Window<'_>, expressions: &[usize], values: &mut [F]) {
         for &index in expressions {

@@ -3,6 +3,7 @@
 //! Nothing here panics on any bytes: what is wrong with a proof is an error that says what was expected and what was got.
 
 use holdfast_crypto::{Digest, F, field::digest_to_hex};
+use holdfast_protocol::batch::BATCH_NUMBER_MAX;
 use openvm_stark_backend::{
     StarkEngine, SystemParams, codec::Decode, keygen::types::MultiStarkVerifyingKey, proof::Proof,
 };
@@ -15,7 +16,6 @@ use crate::{
     air::{Table, airs},
     public::PublicValues,
     published::digest_start,
-    witness::STEPS_MAX,
 };
 
 /// The proof system's configuration: BabyBear, Poseidon2, SWIRL at 100 bits of proven security.
@@ -90,9 +90,6 @@ pub fn verify_segment(key: &VerifyingKey, proof: &SegmentProof) -> Result<Public
         .ok_or_else(|| format!("expected {} public values", PublicValues::CELLS))?;
     let engine: BabyBearPoseidon2RefEngine<DuplexSponge> = StarkEngine::new(key.inner.params.clone());
     engine.verify(key, proof).map_err(|error| error.to_string())?;
-    if public.clock_end as usize > STEPS_MAX + 2 {
-        return Err(format!("expected at most {STEPS_MAX} steps, got {}", public.clock_end));
-    }
     Ok(public)
 }
 
@@ -119,7 +116,11 @@ impl Chain {
         digest: &Digest,
         segments: &[SegmentProof],
     ) -> Result<(), VerifyError> {
-        let batch = self.batches + 1;
+        let batch = self.batches.saturating_add(1);
+        if batch > BATCH_NUMBER_MAX {
+            let (expected, got) = (format!("at most {BATCH_NUMBER_MAX}"), batch.to_string());
+            return Err(VerifyError::Batch { batch, what: "number", expected, got });
+        }
         let mut root = self.root;
         let mut digest_so_far = digest_start(batch);
         let mut sequence = 0;

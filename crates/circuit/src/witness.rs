@@ -8,14 +8,13 @@ use holdfast_crypto::{
 };
 use holdfast_exchange::{
     flow::{Frame, Next},
-    machine::Plain,
+    machine::{LIMB_BITS, Plain},
     record::{PlainReader, PlainWriter, Record},
     slots::{Account, Kind, Market, Order, Position, Slot, System},
     step::Step,
     store::{Store, leaves_of},
 };
 use holdfast_protocol::{Command, Outcome};
-use openvm_poseidon2_air::{Poseidon2Config, Poseidon2SubChip};
 use openvm_stark_backend::{
     p3_field::PrimeCharacteristicRing,
     p3_matrix::{Matrix, dense::RowMajorMatrix},
@@ -23,8 +22,10 @@ use openvm_stark_backend::{
 
 use crate::{
     RANGE_BITS,
-    air::{BoundaryAir, COMMANDS_WIDTH, MERKLE_WIDTH, SBOX_REGISTERS, SEGMENT_WIDTH, Table, record_cells, step_width},
-    cells::{ACCESSES_MAX, Cells, MODULUS, cells_of},
+    air::{
+        BoundaryAir, COMMANDS_WIDTH, MERKLE_WIDTH, SEGMENT_WIDTH, Table, permutation_rows, record_cells, step_width,
+    },
+    cells::{ACCESSES_MAX, CLOCK_BITS, Cells, GAP_BITS, MODULUS, cells_of},
     public::PublicValues,
     published::{command_cells, digest_absorb},
     row::{Bus, Row},
@@ -178,8 +179,8 @@ pub struct Segment {
 
 /// Clock of a segment's first step.
 const CLOCK_START: u32 = 1;
-/// Steps in a segment: timestamps and gaps stay below 2^28.
-pub const STEPS_MAX: usize = (1 << 24) - 2;
+/// Steps in a segment: the clock after the last one has [`CLOCK_BITS`] bits.
+pub const STEPS_MAX: usize = (1 << CLOCK_BITS) - 2;
 
 impl<'a> Builder<'a> {
     /// A segment that starts from this state, with the batch's digest and sequence number so far. The state must have been hashed up to here.
@@ -298,7 +299,14 @@ impl<'a> Builder<'a> {
             time_end: time(&system_end),
         };
 
-        let mut segment = vec![F::ONE, F::from_bool(closes), F::from_u32(system_access)];
+        let gap = ACCESSES_MAX * self.clock - 1 - system_access;
+        let mut segment = vec![F::ONE, F::from_bool(closes)];
+        for (value, bits) in [(gap, GAP_BITS), (self.clock, CLOCK_BITS)] {
+            for (limb, bits) in [(value & ((1 << LIMB_BITS) - 1), LIMB_BITS), (value >> LIMB_BITS, bits - LIMB_BITS)] {
+                self.shared.range_counts[(1 << bits) + limb as usize - 1] += 1;
+                segment.push(F::from_u32(limb));
+            }
+        }
         segment.extend(self.system_before.iter().chain(&system_end).map(|&cell| F::from_u32(cell)));
         debug_assert_eq!(segment.len(), SEGMENT_WIDTH);
 
@@ -338,7 +346,7 @@ impl<'a> Builder<'a> {
             for (bits, value) in [(region.outer_bits, outer), (region.inner_bits, inner)] {
                 let mut done = 0;
                 while done < bits {
-                    let limb_bits = (bits - done).min(holdfast_exchange::machine::LIMB_BITS);
+                    let limb_bits = (bits - done).min(LIMB_BITS);
                     let limb = (value >> done) & ((1 << limb_bits) - 1);
                     table.push(F::from_u32(limb));
                     self.shared.range_counts[(1 << limb_bits) + limb as usize - 1] += 1;
@@ -430,7 +438,6 @@ pub fn padded(mut rows: Vec<F>, width: usize) -> Option<RowMajorMatrix<F>> {
 
 /// Permutations, each once with the number of its uses.
 pub fn fill_poseidon2(permutations: Vec<[Digest; 2]>) -> RowMajorMatrix<F> {
-    let chip = Poseidon2SubChip::<F, SBOX_REGISTERS>::new(Poseidon2Config::default().constants);
     let state = |[left, right]: &[Digest; 2]| -> [F; 16] {
         std::array::from_fn(|i| if i < 8 { left[i] } else { right[i - 8] })
     };
@@ -442,7 +449,7 @@ pub fn fill_poseidon2(permutations: Vec<[Digest; 2]>) -> RowMajorMatrix<F> {
     let height = inputs.len().next_power_of_two();
     inputs.resize(height, [F::ZERO; 16]);
     counts.resize(height, 0);
-    let trace = chip.generate_trace(inputs);
+    let trace = permutation_rows(inputs);
     let width = trace.width() + 1;
     let mut rows = Vec::with_capacity(height * width);
     for (row, count) in trace.values.chunks_exact(width - 1).zip(counts) {

@@ -130,6 +130,12 @@ impl Engine {
         &mut self.store
     }
 
+    /// The state and its tree, for another reading of the rules to execute whole batches on: it keeps the two in step, and says so by taking
+    /// [`Store::take_conservation`] before the next [`Engine::apply`].
+    pub fn parts_mut(&mut self) -> (&mut Store, &mut Tree) {
+        (&mut self.store, &mut self.tree)
+    }
+
     pub fn system(&self) -> &System<Plain> {
         self.store.system()
     }

@@ -19,9 +19,10 @@ pub const TIME_BITS: u32 = 42;
 pub const TRANSFER_BITS: u32 = 80;
 /// Largest net deposits of the whole venue, in quote units.
 ///
-/// It also bounds every amount in the state: an account whose equity is not positive can only shrink its positions, so all
+/// It also bounds every account's equity: an account whose equity is not positive can only shrink its positions, so all
 /// gains together are at most the deposits plus what 2^20 accounts can owe, each at most 16 positions of 2^40 lots at 2^32
-/// ticks: 2^90 + 2^96, far below the 2^112 that a stored amount can hold.
+/// ticks: 2^90 + 2^96, far below the 2^112 that a stored amount can hold. (The quotes of two positions of one account can drift apart while their sum
+/// stays: by at most 2^72 a fill, so that reaching 2^112 takes 2^40 of the largest fills.)
 pub const DEPOSITS_MAX: u128 = 1 << 90;
 /// Positions an account can hold.
 pub const ENTRIES_MAX: usize = 16;
@@ -36,8 +37,9 @@ pub const FIRST_ORDER: u32 = 2 << MARKET_BITS;
 /// Orders of the opposite book that one command may look at, while matching, and again while a fill-or-kill order is checked. It bounds
 /// the steps of one command, and so the segment of a proof that must hold them all.
 pub const MAKERS_MAX: u32 = 1 << 10;
-/// Largest number of open orders per account and market that a genesis may allow; it bounds one cancel-all.
-pub const OPEN_ORDERS_MAX: u32 = 1 << 16;
+/// Largest number of open orders per account and market that a genesis may allow. It bounds one cancel-all: wherever its orders lie among 2^24 slots,
+/// removing 2^11 touches at most 3 × 2^11 slots, whose paths are some 150,000 hashes, and a segment must hold them on top of what it held before.
+pub const OPEN_ORDERS_MAX: u32 = 1 << 11;
 
 const _: () = assert!(ACCOUNT_BITS <= 28 && ORDER_BITS <= 28);
 const _: () = assert!(POSITION_MAX.ilog2() <= SIZE_BITS);

@@ -18,15 +18,23 @@ pub struct SegmentLimits {
 }
 
 impl SegmentLimits {
-    /// Largest number of steps: a command that begins below it can add at most some 2^17 more, so that no table grows beyond 2^20 rows.
-    pub const ROWS_MAX: usize = 1 << 19;
-    /// A slot far from all others leads to 31 hashes before and after; 2^14 slots share the upper levels and stay below 2^20.
-    pub const SLOTS_MAX: usize = 1 << 14;
+    /// Largest number of steps at which another command may begin. The largest table is that of the hashes, at most 2^20: one per command (no more than
+    /// steps), two for each touched node of the tree ([`SegmentLimits::SLOTS_MAX`]), and those of the last command, whose work is bounded
+    /// (`MAKERS_MAX`, `OPEN_ORDERS_MAX`): 2^18 + 2^19 + 2^18.
+    pub const ROWS_MAX: usize = 1 << 18;
+    /// Largest number of slots at which another command may begin. Slots far from all others have 16 nodes of their own and share those above:
+    /// 2^13 × 16 × 2 hashes, and as many again for the shared ones at most.
+    pub const SLOTS_MAX: usize = 1 << 13;
+
+    /// The limits, or the nearest that can be proven.
+    pub fn clamped(self) -> Self {
+        Self { rows: self.rows.clamp(1, Self::ROWS_MAX), slots: self.slots.clamp(1, Self::SLOTS_MAX) }
+    }
 }
 
 impl Default for SegmentLimits {
     fn default() -> Self {
-        Self { rows: 1 << 18, slots: Self::SLOTS_MAX }
+        Self { rows: Self::ROWS_MAX, slots: Self::SLOTS_MAX }
     }
 }
 
@@ -51,9 +59,13 @@ pub fn fill_batch<E: From<OutcomeError>>(
     let mut sequence = 0;
     let mut digest = digest_start(batch.header.number);
     let mut index = 0;
+    let limits = limits.clamped();
     loop {
         let mut builder = Builder::new(store, sequence as u32, digest);
-        while sequence < batch.commands.len() && builder.rows() < limits.rows && builder.touched() < limits.slots {
+        let first = sequence;
+        while sequence < batch.commands.len()
+            && (sequence == first || builder.rows() < limits.rows && builder.touched() < limits.slots)
+        {
             let outcome = builder.apply(&batch.commands[sequence]);
             let published = batch.outcomes[sequence];
             if outcome != published {

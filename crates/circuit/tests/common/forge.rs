@@ -93,6 +93,9 @@ pub struct Forger {
     digest_in: Digest,
 }
 
+/// Lies can make a command go on for ever.
+const CLOCK_MAX: i64 = 1 << 16;
+
 fn field(value: i64) -> F {
     F::from_u64(value.rem_euclid(MODULUS) as u64)
 }
@@ -178,6 +181,7 @@ impl Forger {
         let mut suspended: Option<(i64, Frame<Cells<i64>>)> = None;
         let mut code = None;
         while let Some((step, mut entry)) = following {
+            assert!(self.clock <= CLOCK_MAX, "no command of these tests takes that many steps");
             entry.clock = self.clock;
             let mut cells = Vec::new();
             let inputs = Inputs { step, entry: entry.clone(), loads: Vec::new(), hints: Vec::new() };
@@ -205,7 +209,11 @@ impl Forger {
         counted[SYSTEM_BATCHES] += i64::from(closes);
         let timestamp = i64::from(ACCESSES_MAX) * self.clock;
         self.versions((Kind::System, 0, 0)).push(Version { timestamp, cells: counted.clone() });
-        let mut segment = vec![F::ONE, F::from_bool(closes), field(last.timestamp)];
+        let gap = timestamp - 1 - last.timestamp;
+        let mut segment = vec![F::ONE, F::from_bool(closes)];
+        for value in [gap, self.clock] {
+            segment.extend([field(value & ((1 << LIMB_BITS) - 1)), field(value >> LIMB_BITS)]);
+        }
         segment.extend(first.cells.iter().chain(&last.cells).map(|&cell| field(cell)));
 
         let root_old = self.tree.root();

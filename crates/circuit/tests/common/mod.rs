@@ -1,5 +1,6 @@
 //! What the tests of the circuit share.
 
+pub mod attacks;
 pub mod corpus;
 pub mod forge;
 

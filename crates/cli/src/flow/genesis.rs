@@ -23,7 +23,7 @@ pub fn default_genesis(instrument: &Instrument, first_price: Price) -> Genesis {
             maintenance_margin_ppm: 25_000,
             maker_fee_ppm: 100,
             taker_fee_ppm: 350,
-            open_orders_max: 50_000,
+            open_orders_max: 2_000,
             position_max: 1 << 40,
             mark_move_ppm: 100_000,
         }],

@@ -1,0 +1,409 @@
+//! A small venue, and segments of it that prove what is not true: each made as consistent as a dishonest prover can make it.
+
+use holdfast_circuit::{
+    air::{MERKLE_WIDTH, SYSTEM_BATCHES, Table, record_cells},
+    check::Checker,
+    published::digest_start,
+    witness::{Segment, padded},
+};
+use holdfast_crypto::{Digest, F, poseidon2::compress, tree::Tree};
+use holdfast_exchange::{
+    Engine,
+    slots::Kind,
+    step::Step,
+    store::{Store, leaves_of},
+};
+use holdfast_protocol::{
+    AccountId, Amend, Amount, Cancel, CancelAll, Command, Deposit, Genesis, Mark, MarketGenesis, MarketId, OrderId,
+    Outcome, Place as PlaceCommand, Price, Release, SelfTrade, Side, Size, Time, TimeInForce, TimeMs, Withdraw,
+};
+use openvm_stark_backend::{p3_field::PrimeCharacteristicRing, p3_matrix::dense::RowMajorMatrix};
+
+use super::forge::{At, Forger, Honest, Place, Prover, Version, fit_lookups};
+
+pub const ORACLE: u32 = 0;
+pub const OPERATOR: u32 = 1;
+pub const FEES: u32 = 2;
+pub const ALICE: u32 = 3;
+pub const BOB: u32 = 4;
+pub const CAROL: u32 = 5;
+/// Milliseconds at genesis.
+pub const START: u64 = 1_700_000_000_000;
+/// The first order slot.
+pub const FIRST: u32 = holdfast_protocol::limits::FIRST_ORDER;
+
+fn id(account: u32) -> AccountId {
+    AccountId::new(account).expect("a small id")
+}
+
+fn market_id(market: u32) -> MarketId {
+    MarketId::new(market).expect("a small id")
+}
+
+pub fn deposit(account: u32, amount: u128) -> Command {
+    Command::Deposit(Deposit { account: id(account), amount: Amount::new(amount).expect("a small amount") })
+}
+
+pub fn withdraw(account: u32, amount: u128) -> Command {
+    Command::Withdraw(Withdraw { account: id(account), amount: Amount::new(amount).expect("a small amount") })
+}
+
+pub fn place(account: u32, market: u32, side: Side, time_in_force: TimeInForce, price: u32, size: u64) -> Command {
+    Command::Place(PlaceCommand {
+        account: id(account),
+        market: market_id(market),
+        side,
+        time_in_force,
+        reduce_only: false,
+        self_trade: SelfTrade::ExpireTaker,
+        price: Price::new(price).expect("a price"),
+        size: Size::new(size).expect("a size"),
+    })
+}
+
+pub fn buy(account: u32, price: u32, size: u64) -> Command {
+    place(account, 0, Side::Buy, TimeInForce::GoodTillCancel, price, size)
+}
+
+pub fn sell(account: u32, price: u32, size: u64) -> Command {
+    place(account, 0, Side::Sell, TimeInForce::GoodTillCancel, price, size)
+}
+
+pub fn cancel(account: u32, slot: u32) -> Command {
+    Command::Cancel(Cancel { account: id(account), order: OrderId::new(slot, 1).expect("an order") })
+}
+
+pub fn cancel_all(account: u32, market: u32) -> Command {
+    Command::CancelAll(CancelAll { account: id(account), market: market_id(market) })
+}
+
+pub fn amend(account: u32, slot: u32, price: u32, size: u64) -> Command {
+    Command::Amend(Amend {
+        account: id(account),
+        order: OrderId::new(slot, 1).expect("an order"),
+        self_trade: SelfTrade::ExpireTaker,
+        price: Price::new(price).expect("a price"),
+        size: Size::new(size).expect("a size"),
+    })
+}
+
+pub fn mark(sender: u32, market: u32, price: u32) -> Command {
+    Command::Mark(Mark { sender: id(sender), market: market_id(market), price: Price::new(price).expect("a price") })
+}
+
+pub fn time(sender: u32, time: u64) -> Command {
+    Command::Time(Time { sender: id(sender), time: TimeMs::new(time).expect("a time") })
+}
+
+pub fn release(account: u32, market: u32) -> Command {
+    Command::Release(Release { account: id(account), market: market_id(market) })
+}
+
+pub fn genesis() -> Genesis {
+    let market = |index: u32, mark| MarketGenesis {
+        symbol: format!("M{index}"),
+        tick_decimals: 2,
+        lot_decimals: 4,
+        mark: Price::new(mark).expect("a price"),
+        initial_margin_ppm: 50_000,
+        maintenance_margin_ppm: 25_000,
+        maker_fee_ppm: 100,
+        taker_fee_ppm: 350,
+        open_orders_max: 100,
+        position_max: 1 << 30,
+        mark_move_ppm: 100_000,
+    };
+    Genesis {
+        time: TimeMs::new(START).expect("a time"),
+        oracle: id(ORACLE),
+        operator: id(OPERATOR),
+        fee_account: id(FEES),
+        quote_decimals: 6,
+        markets: vec![market(0, 10_000), market(1, 2_000)],
+    }
+}
+
+/// A venue with a batch behind it, whose book of market 0 is
+///
+/// | bids | asks |
+/// |---|---|
+/// | 9,990: 512 of Alice, 514 of Bob | 10,010: 515 of Carol, 517 of Alice |
+/// | 9,980: 513 of Alice | 10,020: 516 of Carol |
+///
+/// with 100 lots each. In market 1 Alice bids for 10 in slot 518, and slot 519 has been freed by Bob.
+pub struct Stage {
+    pub genesis_root: Digest,
+    pub engine: Engine,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        let mut engine = Engine::new(&genesis()).expect("the genesis is valid");
+        let genesis_root = engine.root();
+        for command in Self::commands() {
+            assert_eq!(engine.apply(&command), Outcome::Accepted);
+        }
+        let _root = engine.close_batch();
+        Self { genesis_root, engine }
+    }
+
+    pub fn commands() -> Vec<Command> {
+        let deposits = [ALICE, BOB, CAROL].map(|account| deposit(account, 1_000_000_000));
+        let orders = [
+            buy(ALICE, 9_990, 100),
+            buy(ALICE, 9_980, 100),
+            buy(BOB, 9_990, 100),
+            sell(CAROL, 10_010, 100),
+            sell(CAROL, 10_020, 100),
+            sell(ALICE, 10_010, 100),
+            place(ALICE, 1, Side::Buy, TimeInForce::GoodTillCancel, 1_990, 10),
+            place(BOB, 1, Side::Buy, TimeInForce::GoodTillCancel, 1_980, 10),
+            cancel(BOB, FIRST + 7),
+        ];
+        deposits.into_iter().chain(orders).collect()
+    }
+
+    pub fn store(&self) -> &Store {
+        self.engine.store()
+    }
+
+    pub fn tree(&self) -> &Tree {
+        self.engine.tree()
+    }
+
+    /// A forger of the second batch.
+    pub fn forger(&self) -> Forger {
+        Forger::new(self.store(), self.tree(), 0, digest_start(2))
+    }
+}
+
+/// A prover that reads slots by a rule of its own.
+pub struct Reader<R>(pub R);
+
+impl<R: FnMut(At, Place, &[Version]) -> Option<Version>> Prover for Reader<R> {
+    fn load(&mut self, at: At, place: Place, versions: &[Version]) -> Version {
+        (self.0)(at, place, versions).unwrap_or_else(|| Honest.load(at, place, versions))
+    }
+}
+
+/// A prover that gives advice by a rule of its own: from the step and the honest advice.
+pub struct Adviser<R>(pub R);
+
+impl<R: FnMut(Step, i64) -> i64> Prover for Adviser<R> {
+    fn hint(&mut self, at: At, honest: i64) -> i64 {
+        (self.0)(at.step, honest)
+    }
+}
+
+/// A prover that turns one bit, at a clock and in a column.
+pub struct Liar {
+    pub clock: i64,
+    pub column: usize,
+}
+
+impl Prover for Liar {
+    fn column(&mut self, at: At, honest: i64) -> i64 {
+        let here = (at.clock, at.column) == (self.clock, self.column) && (0..2).contains(&honest);
+        if here { 1 - honest } else { honest }
+    }
+}
+
+/// The rows of a table that are active.
+fn active(segment: &Segment, table: Table, width: usize) -> Vec<F> {
+    let rows = &segment.traces[table.index()].as_ref().expect("the table has rows").values;
+    rows.chunks_exact(width).filter(|row| row[0] == F::ONE).flatten().copied().collect()
+}
+
+/// Replaces the active rows of a table, and makes the lookup tables fit.
+fn replace(checker: &Checker<'_>, segment: &mut Segment, table: Table, rows: Vec<F>) {
+    segment.traces[table.index()] = padded(rows, checker.table(table).width);
+    fit_lookups(checker, segment);
+}
+
+/// A trade with the second order of the book: the first is skipped by reading a sentinel that does not point to it.
+pub fn skipped_maker(checker: &Checker<'_>) -> Segment {
+    let stage = Stage::new();
+    let mut forger = stage.forger();
+    let mut reader = Reader(|at: At, (kind, slot, _): Place, versions: &[Version]| {
+        let mut version = versions.last()?.clone();
+        let next = record_cells(Kind::Order) - 1;
+        if at.step != Step::Match || kind != Kind::Order || slot != 0 || version.cells[next] != i64::from(FIRST) {
+            return None;
+        }
+        version.cells[next] = i64::from(FIRST + 2);
+        Some(version)
+    });
+    let order = place(CAROL, 0, Side::Sell, TimeInForce::ImmediateOrCancel, 9_980, 50);
+    assert_eq!(forger.apply(&mut reader, &order), Outcome::Accepted);
+    assert_eq!(
+        [FIRST, FIRST + 2].map(|slot| forger.order(slot).size),
+        [100, 50],
+        "Bob's order was filled before Alice's"
+    );
+    forger.finish(checker, true)
+}
+
+/// An order of Bob put behind another order than the one where it belongs.
+pub fn wrong_neighbour(checker: &Checker<'_>, slot: u32) -> Segment {
+    let stage = Stage::new();
+    let mut forger = stage.forger();
+    let mut adviser = Adviser(|step, honest| if step == Step::Rest { i64::from(slot) } else { honest });
+    assert_eq!(forger.apply(&mut adviser, &buy(BOB, 9_985, 10)), Outcome::Accepted);
+    forger.finish(checker, true)
+}
+
+/// Two deposits of Alice, the second of which reads her account as it was before the first.
+pub fn stale_read(checker: &Checker<'_>) -> Segment {
+    let stage = Stage::new();
+    let mut forger = stage.forger();
+    stale_deposits(&mut forger);
+    forger.finish(checker, true)
+}
+
+fn stale_deposits(forger: &mut Forger) {
+    let mut stale =
+        Reader(|_, (kind, _, _): Place, versions: &[Version]| (kind == Kind::Account).then(|| versions[0].clone()));
+    assert_eq!(forger.apply(&mut Honest, &deposit(ALICE, 100)), Outcome::Accepted);
+    assert_eq!(forger.apply(&mut stale, &deposit(ALICE, 200)), Outcome::Accepted);
+}
+
+/// The same two deposits, with both versions of the account carried to the end: its slot has two boundary rows, and the tree two paths for it.
+pub fn split_history(checker: &Checker<'_>) -> Segment {
+    let stage = Stage::new();
+    let mut forger = stage.forger();
+    stale_deposits(&mut forger);
+    let versions = forger.versions((Kind::Account, ALICE, 0)).clone();
+    let mut segment = forger.finish(checker, true);
+
+    let table = Table::Boundary(Kind::Account);
+    let mut rows = active(&segment, table, checker.table(table).width);
+    let cells = record_cells(Kind::Account);
+    let mut row = rows[..checker.table(table).width].to_vec();
+    let field = |cell: i64| F::from_u64(cell as u64);
+    let after = row.len() - cells;
+    row[after - cells - 1] = field(versions[1].timestamp);
+    row[after..].copy_from_slice(&versions[1].cells.iter().copied().map(field).collect::<Vec<F>>());
+    rows.extend(row);
+    replace(checker, &mut segment, table, rows);
+
+    let mut cells: Vec<u32> = versions[1].cells.iter().map(|&cell| cell as u32).collect();
+    cells.resize(Kind::Account.cells(), 0);
+    let leaves: Vec<(u32, Digest)> =
+        leaves_of(Kind::Account, ALICE, 0, &cells).map(|(at, leaf)| (at, leaf.map(F::new))).collect();
+    let mut rows = active(&segment, Table::Merkle, MERKLE_WIDTH);
+    for node in stage.tree().clone().update_traced(&leaves) {
+        rows.extend([F::ONE, F::from_u32(node.level), F::from_u32(node.index)]);
+        rows.extend([node.left_touched, node.right_touched].map(F::from_bool));
+        let (old, new) = ([node.old_left, node.old_right, node.old_out], [node.new_left, node.new_right, node.new_out]);
+        rows.extend(old.into_iter().chain(new).flatten());
+    }
+    replace(checker, &mut segment, Table::Merkle, rows);
+    segment
+}
+
+/// Two deposits that each read what the other has written: the first one from the future, so that they take place in the opposite order.
+pub fn read_from_the_future(checker: &Checker<'_>) -> Segment {
+    let stage = Stage::new();
+    let alice = (Kind::Account, ALICE, 0);
+    // What the second deposit writes, if it comes first.
+    let mut rehearsal = stage.forger();
+    assert_eq!(rehearsal.apply(&mut Honest, &deposit(BOB, 100)), Outcome::Accepted);
+    assert_eq!(rehearsal.apply(&mut Honest, &deposit(ALICE, 200)), Outcome::Accepted);
+    let future = rehearsal.versions(alice)[1].clone();
+
+    let mut forger = stage.forger();
+    let mut ahead = Reader(|_, place: Place, _: &[Version]| (place == alice).then(|| future.clone()));
+    assert_eq!(forger.apply(&mut ahead, &deposit(ALICE, 100)), Outcome::Accepted);
+    let mut first = Reader(|_, place: Place, versions: &[Version]| (place == alice).then(|| versions[0].clone()));
+    assert_eq!(forger.apply(&mut first, &deposit(ALICE, 200)), Outcome::Accepted);
+    forger.versions(alice).swap(1, 2);
+    forger.finish(checker, true)
+}
+
+/// A deposit rejected though nothing is wrong with it: the first lie in a bit of its row that leads there.
+pub fn forged_rejection(checker: &Checker<'_>) -> Segment {
+    let honest = Outcome::Accepted;
+    forged_outcomes(checker, &deposit(ALICE, 100), honest).next().expect("some bit rejects the deposit").1
+}
+
+/// Every segment in which one turned bit of a command's first step leads to another outcome than the honest one.
+pub fn forged_outcomes<'a>(
+    checker: &'a Checker<'a>,
+    command: &'a Command,
+    honest: Outcome,
+) -> impl Iterator<Item = (Outcome, Segment)> + 'a {
+    let stage = Stage::new();
+    let (step, _) = holdfast_circuit::step_table::command_entry(command);
+    (1..checker.table(Table::Step(step)).width).filter_map(move |column| {
+        let mut forger = stage.forger();
+        // Some bits contradict what the step asserts natively.
+        let lie = std::panic::AssertUnwindSafe(|| forger.apply(&mut Liar { clock: 1, column }, command));
+        let outcome = std::panic::catch_unwind(lie).ok()?;
+        (outcome != honest).then(|| (outcome, forger.finish(checker, true)))
+    })
+}
+
+/// A batch whose end is invented: the segment's row receives the very message that it sends, and so says any time and any number of batches.
+pub fn invented_end(checker: &Checker<'_>) -> Segment {
+    let stage = Stage::new();
+    let mut forger = stage.forger();
+    assert_eq!(forger.apply(&mut Honest, &deposit(ALICE, 100)), Outcome::Accepted);
+    let last = forger.versions((Kind::System, 0, 0)).last().expect("a version").clone();
+    // The batch is not closed, and the slot itself stays as the last step has left it.
+    let mut segment = forger.finish(checker, false);
+    let table = Table::Boundary(Kind::System);
+    let mut rows = active(&segment, table, checker.table(table).width);
+    rows[1] = F::from_u64(last.timestamp as u64);
+    replace(checker, &mut segment, table, rows);
+
+    let mut rows = active(&segment, Table::Segment, checker.table(Table::Segment).width);
+    let end = SEGMENT_END;
+    // One less than nothing before the end: at the end itself.
+    rows[SEGMENT_GAP] = -F::ONE;
+    rows[SEGMENT_GAP + 1] = F::ZERO;
+    rows[end] += F::ONE;
+    rows[end + SYSTEM_BATCHES] += F::ONE;
+    segment.public.time_end += 1;
+    segment.public.batches_end += 1;
+    replace(checker, &mut segment, Table::Segment, rows);
+    segment
+}
+
+/// Columns of the segment's table: the time after the last access to the system slot, and that slot's cells at the end.
+const SEGMENT_GAP: usize = 2;
+const SEGMENT_END: usize = SEGMENT_GAP + 2 + SYSTEM_BATCHES + 1;
+
+/// A slot changed that no step has touched: another digest in place of an untouched child of the tree, and all that follows from it up to the root.
+pub fn changed_untouched_child(checker: &Checker<'_>) -> Segment {
+    let stage = Stage::new();
+    let mut forger = stage.forger();
+    assert_eq!(forger.apply(&mut Honest, &deposit(ALICE, 100)), Outcome::Accepted);
+    let mut segment = forger.finish(checker, true);
+    let mut rows: RowMajorMatrix<F> = RowMajorMatrix::new(active(&segment, Table::Merkle, MERKLE_WIDTH), MERKLE_WIDTH);
+    let digest = |row: &[F], at: usize| -> Digest { std::array::from_fn(|cell| row[5 + 8 * at + cell]) };
+    // Columns: active, level, index, left and right touched; left, right and node before; the same after.
+    let (left, right, node) = (3, 4, 5);
+    let row = rows.row_slices().position(|row| row[4] == F::ZERO).expect("some right child is untouched");
+    let cells = rows.row_mut(row);
+    cells[5 + 8 * right] += F::ONE;
+    let (mut level, mut index) = (cells[1], cells[2]);
+    loop {
+        let at =
+            rows.row_slices().position(|row| (row[1], row[2]) == (level, index)).expect("every ancestor is touched");
+        let cells = rows.row_mut(at);
+        let hashed = compress(&digest(cells, left), &digest(cells, right));
+        cells[5 + 8 * node..][..8].copy_from_slice(&hashed);
+        if index == F::ZERO && level == F::from_u32(holdfast_crypto::tree::DEPTH) {
+            segment.public.root_new = hashed;
+            break;
+        }
+        let number = holdfast_crypto::field::cell_to_canonical(index);
+        (level, index) = (level + F::ONE, F::from_u32(number / 2));
+        let parent =
+            rows.row_slices().position(|row| (row[1], row[2]) == (level, index)).expect("every ancestor is touched");
+        let child = if number.is_multiple_of(2) { left } else { right };
+        rows.row_mut(parent)[5 + 8 * child..][..8].copy_from_slice(&hashed);
+    }
+    replace(checker, &mut segment, Table::Merkle, rows.values);
+    segment
+}

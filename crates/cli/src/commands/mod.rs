@@ -1,0 +1,21 @@
+//! What the `holdfast` command does: one module per subcommand, each a function from its options to a report, which is printed for a person
+//! (`Report::print`) or as one JSON object.
+
+pub mod audit;
+pub mod demo;
+pub mod inspect;
+pub mod prove;
+pub mod replay;
+pub mod verify;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+/// A table whose first `left` columns are words and whose others are numbers.
+pub(crate) fn table(headers: &[&str], left: usize) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(headers.iter().copied());
+    for column in table.column_iter_mut().skip(left) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
