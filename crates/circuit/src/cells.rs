@@ -47,6 +47,17 @@ impl<E: Expr> Values for Cells<E> {
     type Int<const L: usize> = Signed<E, L>;
 }
 
+/// Where a step went, and what it suspended.
+pub type Went<E> = (Option<Next<Cells<E>>>, Option<Frame<Cells<E>>>);
+
+/// A slot that was opened, and the time of that access. There is one of a kind at most.
+struct Open<E> {
+    kind: Kind,
+    outer: E,
+    inner: E,
+    timestamp: E,
+}
+
 /// One row of a step's table, as a machine.
 pub struct Circuit<'r, R: Row> {
     pub row: &'r mut R,
@@ -55,8 +66,7 @@ pub struct Circuit<'r, R: Row> {
     /// Number of the step in its segment; the first has 1.
     pub clock: R::E,
     accesses: u32,
-    /// Slots that are open: a slot must not be opened twice.
-    open: Vec<(Kind, R::E, R::E, R::E)>,
+    open: Vec<Open<R::E>>,
     gotos: Vec<R::E>,
     /// What the step did, in a reading with values.
     pub next: Option<Next<Cells<R::E>>>,
@@ -134,7 +144,7 @@ impl<'r, R: Row> Circuit<'r, R> {
     }
 
     /// Checks what must hold over the whole step.
-    pub fn finish(mut self) -> (Option<Next<Cells<R::E>>>, Option<Frame<Cells<R::E>>>) {
+    pub fn finish(mut self) -> Went<R::E> {
         assert!(self.open.is_empty(), "a step closes every slot that it opens");
         // Exactly one way to go on: the sum of the enabled bits is 1.
         let mut sum = self.constant(0);
@@ -413,7 +423,7 @@ impl<'r, R: Row> Circuit<'r, R> {
         // timestamp = 16 × clock + number of the access; the last access was before: timestamp − 1 − gap, 0 ≤ gap < 2^28.
         assert!(self.accesses < ACCESSES_MAX, "a step makes at most {ACCESSES_MAX} accesses");
         assert!(
-            self.open.iter().all(|(kind, ..)| *kind != S::KIND),
+            self.open.iter().all(|open| open.kind != S::KIND),
             "a slot is closed before another of its kind is opened"
         );
         let weight = self.constant(i64::from(ACCESSES_MAX));
@@ -432,14 +442,14 @@ impl<'r, R: Row> Circuit<'r, R> {
         let mut message = vec![self.constant(S::KIND as i64), leaf.clone(), previous];
         message.extend(cells_of(&slot));
         self.interact(Bus::Memory, true, message, None);
-        self.open.push((S::KIND, outer.clone(), inner.clone(), timestamp));
+        self.open.push(Open { kind: S::KIND, outer: outer.clone(), inner: inner.clone(), timestamp });
         slot
     }
 
     /// Writes the open slot of the kind. (There is one at most; its place is that at which it was opened, whatever the step says.)
     fn close<S: Slot<Cells<R::E>>>(&mut self, new: &S) {
-        let at = self.open.iter().position(|(kind, ..)| *kind == S::KIND).expect("a slot is closed that was opened");
-        let (_, outer, inner, timestamp) = self.open.remove(at);
+        let at = self.open.iter().position(|open| open.kind == S::KIND).expect("a slot is closed that was opened");
+        let Open { outer, inner, timestamp, .. } = self.open.remove(at);
         let cells = cells_of(new);
         self.row.store(S::KIND, &outer, &inner, &cells);
         let mut message = vec![self.constant(S::KIND as i64), self.leaf(S::KIND, &outer, &inner), timestamp];

@@ -6,7 +6,7 @@
 use holdfast_exchange::{
     fields::{AmendFields, CancelFields, EntryFields, MarkFields, PlaceFields, TimeFields, TransferFields},
     flow::{
-        AdmitFrame, FillFrame, Frame, Label, MarginRegisters, Next, PayoutFrame, ProbeRegisters, RemoveRegisters,
+        AdmitFrame, FillFrame, Label, MarginRegisters, PayoutFrame, ProbeRegisters, RemoveRegisters,
         SweepFrame, Taker, TradeFrame, TurnFrame, Verdict,
     },
     machine::{LIMB_BITS, WORD_LIMBS},
@@ -16,7 +16,7 @@ use holdfast_exchange::{
 use holdfast_protocol::{Command, limits};
 
 use crate::{
-    cells::{Cells, Circuit, Signed, cells_of, columns_of},
+    cells::{Cells, Circuit, Signed, Went, cells_of, columns_of},
     published::FLAGS,
     row::{Bus, Expr, Row},
 };
@@ -32,9 +32,6 @@ pub struct Entry {
     pub cells: Vec<i64>,
     pub verdict: Vec<i64>,
 }
-
-/// Where a step went, and what it suspended.
-pub type Went<E> = (Option<Next<Cells<E>>>, Option<Frame<Cells<E>>>);
 
 /// One row of a step's table.
 pub fn step_row<R: Row>(row: &mut R, step: Step, entry: &Entry) -> Went<R::E> {

@@ -1,6 +1,5 @@
 //! Attacks with a purpose: what a dishonest prover would want to prove, made as consistent as it can be made, and refused where it must be.
 
-#[allow(dead_code)]
 mod common;
 
 use common::{
@@ -277,16 +276,16 @@ fn a_cancel_all_that_ends_early_violates_the_sweep() {
     let checker = checker();
     let mut honest = stage.forger();
     honest.apply(&mut Honest, &cancel_all(ALICE, 0));
-    let mut early = 0;
+    let mut refusals = Vec::new();
     for column in 1..checker.table(Table::Step(Step::Sweep)).width {
         // cancel-all, sweep, remove, sweep
         let mut forger = stage.forger();
         let command = cancel_all(ALICE, 0);
         let executed = std::panic::AssertUnwindSafe(|| forger.apply(&mut Liar { clock: 4, column }, &command));
         if std::panic::catch_unwind(executed).is_ok() && forger.clock < honest.clock {
-            early += 1;
-            assert_eq!(refusal(&forger.finish(&checker, true)), steps_of(Step::Sweep), "column {column}");
+            refusals.push(refusal(&forger.finish(&checker, true)).unwrap_or_else(|| panic!("column {column} ends the command")));
         }
     }
-    assert!(early > 0, "some bit ends the command");
+    println!("{refusals:?}");
+    assert!(refusals.contains(&Refusal::Constraint(Table::Step(Step::Sweep))), "some bit ends the command");
 }

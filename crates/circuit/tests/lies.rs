@@ -4,7 +4,6 @@
 //! filled again with such lies, from the same entry, the same slots and the same hints. Each must violate a constraint, look up what does not exist, or
 //! receive something else than the honest row, which another row would have to have sent.
 
-#[allow(dead_code)]
 mod common;
 
 use std::{

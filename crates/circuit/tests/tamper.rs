@@ -4,7 +4,6 @@
 //! it are evaluated again. The prover is taken to be as free as it can be: it makes the lookup tables fit. A change survives if no constraint is
 //! violated, every lookup exists, and the messages on all other buses are the same as before. The survivors must be exactly those listed.
 
-#[allow(dead_code)]
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};

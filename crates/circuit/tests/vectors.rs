@@ -4,7 +4,6 @@
 //! `HOLDFAST_BLESS=1 cargo test -p holdfast-circuit --test vectors verifying_key` writes `key.txt` anew, and `… state` writes `state.txt`: a change of
 //! the circuits must not touch the latter.
 
-#[allow(dead_code)]
 mod common;
 
 use common::attacks::{

@@ -1,8 +1,16 @@
 //! What the `holdfast` command is made of.
+//!
+//! - [`flow`]: readers of real order flow, and the mapper from their events to commands.
+//! - [`dir`]: the directory that a replay writes, a prover completes, and a verifier reads.
+//! - [`commands`]: one module per subcommand.
 
 #![allow(clippy::disallowed_types, reason = "only the deterministic crates must do without hash maps and clocks")]
 
+pub mod commands;
+pub mod dir;
+pub mod error;
 pub mod events;
 pub mod flow;
+pub mod ui;
 
 pub use events::order_events;

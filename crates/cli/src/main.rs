@@ -1,1 +1,246 @@
-fn main() {}
+//! The `holdfast` command.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use holdfast_cli::{
+    commands::{audit, demo, inspect, prove, replay, verify},
+    error::Result,
+    flow::ACCOUNTS_MAX,
+    ui::{self, Ui},
+};
+use holdfast_crypto::{Digest, field::digest_from_hex};
+use holdfast_protocol::batch::COMMANDS_MAX;
+use holdfast_prover::SegmentLimits;
+use serde::Serialize;
+
+/// The prover allocates and frees gigabytes; the system's allocator gives them back to the kernel every time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+#[command(
+    name = "holdfast",
+    version,
+    about = "A derivatives exchange that proves every batch",
+    long_about = "Holdfast matches and margins off chain at millions of commands a second, and proves every batch by STARK.\n\
+                  This command replays real order flow, proves it, and checks it as an outsider would.",
+    after_help = "Start with:\n  holdfast demo\n\n\
+                  Then with a capture of your own:\n  \
+                  holdfast replay capture.jsonl.gz --out day\n  \
+                  holdfast prove day\n  \
+                  holdfast verify day\n  \
+                  holdfast audit day\n  \
+                  holdfast inspect day --market 0\n\n\
+                  Exit status: 0 if all is well, 1 if something failed or was refused, 2 for a wrong call."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Subcommands,
+    /// Print one JSON object instead of text, and no progress.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    Demo(DemoArguments),
+    Replay(ReplayArguments),
+    Prove(ProveArguments),
+    Verify(VerifyArguments),
+    Audit(AuditArguments),
+    Inspect(InspectArguments),
+}
+
+/// Replay, prove, verify and audit a bundled sample of real order flow, then tamper with it
+#[derive(Args)]
+#[command(after_help = "Examples:\n  holdfast demo\n  holdfast demo --out demo     keeps what it makes, to look at with the other commands")]
+struct DemoArguments {
+    /// Keep the results in this directory; it must be new or empty. A temporary one by default.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Only the first so many commands of the sample.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+}
+
+/// Execute real order flow; write per batch the published data and the state root
+#[derive(Args)]
+#[command(after_help = "\
+Formats, recognised by content, plain or compressed with gzip, xz or zstd:
+  Bitstamp live-order logs and tables of orders
+  Binance USD-M, COIN-M and spot captures of depth and trades (lines of `<ns> {json}`)
+  Databento MBO (.dbn)
+
+Examples:
+  holdfast replay bitstamp-btcusd-2015-05-01.log.xz --out day
+  holdfast replay capture.jsonl.gz --out first --limit 100000 --batch 4096 --accounts 500
+
+A replay that was interrupted, or ended by a full disk, goes on if it is called again in the same way.")]
+struct ReplayArguments {
+    /// The file to replay.
+    input: PathBuf,
+    /// The directory to write; new, empty or from an earlier replay of the same input.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Stop after so many commands.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Commands of a batch.
+    #[arg(long, value_name = "N", default_value_t = 1 << 14, value_parser = clap::value_parser!(u32).range(1..=COMMANDS_MAX as i64))]
+    batch: u32,
+    /// Trading accounts over which the input's orders are spread.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(ACCOUNTS_MAX)))]
+    accounts: u32,
+}
+
+/// Prove every batch that is not proven yet; can be interrupted at any time
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  holdfast prove day
+  holdfast prove day --segment-rows 65536     smaller segments: less memory, more proofs
+  holdfast prove day --jobs 4                 four processes beside each other
+
+Run it again after an interruption: what is proven stays proven.")]
+struct ProveArguments {
+    /// The directory that `holdfast replay` wrote.
+    dir: PathBuf,
+    /// Steps after which a segment ends (1 to 524288; 262144 by default). All proofs of a directory share it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=SegmentLimits::ROWS_MAX as u64))]
+    segment_rows: Option<u64>,
+    /// Processes that prove beside each other. One uses all cores already; more help where there are many.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(prove::JOBS_MAX)))]
+    jobs: u32,
+    /// The part of another process' work that this one does.
+    #[arg(long, hide = true, value_parser = parse_share)]
+    share: Option<prove::Share>,
+}
+
+/// Check every proof and the chain of roots, from the genesis and the published data alone
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  holdfast verify day
+  holdfast verify day --genesis-root 3f0c…     trusts this root, not the one of the directory's genesis
+  holdfast verify day --json
+
+Without --genesis-root the genesis of the directory is trusted: compare the root that is printed with one you know.")]
+struct VerifyArguments {
+    /// The directory that `holdfast prove` completed.
+    dir: PathBuf,
+    /// The genesis root to trust: 64 hexadecimal digits.
+    #[arg(long, value_name = "HEX", value_parser = parse_root)]
+    genesis_root: Option<Digest>,
+}
+
+/// Execute the published data again, and compare every outcome and every root
+#[derive(Args)]
+#[command(after_help = "Examples:\n  holdfast audit day\n  holdfast audit day --json")]
+struct AuditArguments {
+    /// The directory that `holdfast replay` wrote.
+    dir: PathBuf,
+}
+
+/// Show balances, positions, the book, or what is in a batch
+#[derive(Args)]
+#[command(group = ArgGroup::new("what").args(["account", "market", "batch"]))]
+#[command(after_help = "\
+Examples:
+  holdfast inspect day                  markets and largest accounts
+  holdfast inspect day --account 7      balance, positions, open orders
+  holdfast inspect day --market 0       terms and depth of the book
+  holdfast inspect day --batch 3        commands by kind, rejects by code")]
+struct InspectArguments {
+    /// The directory that `holdfast replay` wrote.
+    dir: PathBuf,
+    #[arg(long, value_name = "N")]
+    account: Option<u32>,
+    #[arg(long, value_name = "N")]
+    market: Option<u32>,
+    #[arg(long, value_name = "N")]
+    batch: Option<u32>,
+}
+
+fn parse_share(text: &str) -> std::result::Result<prove::Share, String> {
+    let share = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
+    match share {
+        Some((index, of)) if index < of => Ok(prove::Share { index, of }),
+        _ => Err(format!("expected I/N with I below N, got {text}")),
+    }
+}
+
+fn parse_root(text: &str) -> std::result::Result<Digest, String> {
+    digest_from_hex(text).map_err(|error| error.to_string())
+}
+
+fn main() -> ExitCode {
+    let Arguments { command, json } = Arguments::parse();
+    ui::set_colours();
+    ui::catch_interrupts();
+    let Err(error) = run(command, json) else { return ExitCode::SUCCESS };
+    let advice = error.advice();
+    if json {
+        let (ok, message) = (false, error.to_string());
+        print_json(&serde_json::json!({ "ok": ok, "error": message, "advice": advice }));
+    }
+    eprintln!("{} {error}", ui::bad_on_stderr("error:"));
+    if let Some(advice) = advice {
+        eprintln!("  {advice}");
+    }
+    ExitCode::FAILURE
+}
+
+fn run(command: Subcommands, json: bool) -> Result<()> {
+    let ui = Ui { progress: !json };
+    match command {
+        Subcommands::Demo(DemoArguments { out, limit }) => {
+            let report = demo::run(&demo::Options { out, limit, talk: !json }, ui)?;
+            if json {
+                print_json(&report);
+            }
+        }
+        Subcommands::Replay(ReplayArguments { input, out, limit, batch, accounts }) => {
+            let source = replay::Source::File(input);
+            let options = replay::Options { source, out, limit, batch_commands: batch as usize, accounts };
+            let report = replay::run(&options, ui)?;
+            show(json, &report, || format!("{}  next: holdfast prove {}", report.text(), options.out.display()));
+        }
+        Subcommands::Prove(ProveArguments { dir, segment_rows, jobs, share }) => {
+            let options = prove::Options { dir, segment_rows, jobs, share };
+            let report = prove::run(&options, ui)?;
+            if share.is_none() {
+                show(json, &report, || format!("{}  next: holdfast verify {}", report.text(), options.dir.display()));
+            }
+        }
+        Subcommands::Verify(VerifyArguments { dir, genesis_root }) => {
+            let report = verify::run(&verify::Options { dir, genesis_root }, ui)?;
+            show(json, &report, || report.text());
+        }
+        Subcommands::Audit(AuditArguments { dir }) => {
+            let report = audit::run(&audit::Options { dir }, ui)?;
+            show(json, &report, || report.text());
+        }
+        Subcommands::Inspect(InspectArguments { dir, account, market, batch }) => {
+            let what = match (account, market, batch) {
+                (Some(id), _, _) => inspect::What::Account(id),
+                (_, Some(id), _) => inspect::What::Market(id),
+                (_, _, Some(number)) => inspect::What::Batch(number),
+                (None, None, None) => inspect::What::Overview,
+            };
+            let options = inspect::Options { dir, what };
+            let report = inspect::run(&options, ui)?;
+            show(json, &report, || report.text(&options.dir));
+        }
+    }
+    Ok(())
+}
+
+fn show<T: Serialize>(json: bool, report: &T, text: impl FnOnce() -> String) {
+    if json { print_json(report) } else { ui::line(&text()) }
+}
+
+fn print_json<T: Serialize>(report: &T) {
+    ui::line(&serde_json::to_string_pretty(report).expect("reports are JSON"));
+}
+

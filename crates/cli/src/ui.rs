@@ -1,7 +1,7 @@
 //! What a person sees: progress on standard error, results on standard output.
 
 use std::{
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -43,12 +43,15 @@ impl Ui {
     }
 }
 
+/// Writes a line, or several, to standard output. Where nobody reads any more (`| head`) there is nothing to say.
+pub fn line(text: &str) {
+    let _written = writeln!(std::io::stdout().lock(), "{}", text.trim_end_matches('\n'));
+}
+
 /// Lines of a label and what it is.
-pub fn facts(rows: &[(&str, String)]) {
+pub fn facts(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
-    for (label, value) in rows {
-        println!("  {}  {value}", dim(&format!("{label:<width$}")));
-    }
+    rows.iter().map(|(label, value)| format!("  {}  {value}\n", dim(&format!("{label:<width$}")))).collect()
 }
 
 pub fn dim(text: &str) -> StyledObject<&str> {
@@ -61,6 +64,10 @@ pub fn good(text: &str) -> StyledObject<&str> {
 
 pub fn bad(text: &str) -> StyledObject<&str> {
     style(text).red().bold()
+}
+
+pub fn bad_on_stderr(text: &str) -> StyledObject<&str> {
+    style(text).red().bold().for_stderr()
 }
 
 pub fn strong(text: &str) -> StyledObject<&str> {

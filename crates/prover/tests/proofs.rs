@@ -3,7 +3,6 @@
 //! What must be refused, and why, is tested exhaustively on filled tables (`crates/circuit/tests`). Here a sample goes all the way, so that nothing
 //! stands between those tests and what a verifier says.
 
-#[allow(dead_code)]
 #[path = "../../circuit/tests/common/mod.rs"]
 mod common;
 

@@ -1,7 +1,7 @@
 //! A small venue, and segments of it that prove what is not true: each made as consistent as a dishonest prover can make it.
 
 use holdfast_circuit::{
-    air::{MERKLE_WIDTH, SYSTEM_BATCHES, Table, record_cells},
+    air::{MERKLE_WIDTH, SEGMENT_WIDTH, SYSTEM_BATCHES, Table, record_cells},
     check::Checker,
     published::digest_start,
     witness::{Segment, padded},
@@ -371,7 +371,7 @@ pub fn invented_end(checker: &Checker<'_>) -> Segment {
 
 /// Columns of the segment's table: the time after the last access to the system slot, and that slot's cells at the end.
 const SEGMENT_GAP: usize = 2;
-const SEGMENT_END: usize = SEGMENT_GAP + 2 + SYSTEM_BATCHES + 1;
+const SEGMENT_END: usize = SEGMENT_WIDTH - SYSTEM_BATCHES - 1;
 
 /// A slot changed that no step has touched: another digest in place of an untouched child of the tree, and all that follows from it up to the root.
 pub fn changed_untouched_child(checker: &Checker<'_>) -> Segment {

@@ -94,7 +94,8 @@ pub struct Forger {
 }
 
 /// Lies can make a command go on for ever.
-const CLOCK_MAX: i64 = 1 << 16;
+const CLOCK_MAX: i64 = 1 << 14;
+const ORDERS_MAX: usize = 1 << 12;
 
 fn field(value: i64) -> F {
     F::from_u64(value.rem_euclid(MODULUS) as u64)
@@ -143,6 +144,7 @@ impl Forger {
         let mut slots = Vec::new();
         let mut slot = self.order(sentinel).next;
         while slot != sentinel {
+            assert!(slots.len() < ORDERS_MAX, "a book broken by a lie");
             slots.push(slot);
             slot = self.order(slot).next;
         }

@@ -1,4 +1,6 @@
-//! What the tests of the circuit share.
+//! What the tests of the circuit share. (Every test is a crate of its own, and uses only some of it.)
+
+#![allow(dead_code)]
 
 pub mod attacks;
 pub mod corpus;

@@ -97,12 +97,12 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
 }
 
 impl Report {
-    pub fn print(&self) {
+    pub fn text(&self) -> String {
         facts(&[
             ("batches", format!("{}: {} commands, {} rejected, {} fills", grouped(self.batches), grouped(self.commands), grouped(self.rejected), grouped(self.fills))),
             ("executed", format!("{} commands/s ({}; roots {})", grouped(self.commands_per_second as u64), seconds(self.execute_seconds), seconds(self.root_seconds))),
             ("root", self.new_root.clone()),
             ("verdict", format!("{}: every outcome and every root is what the rules give", good("in order"))),
-        ]);
+        ])
     }
 }

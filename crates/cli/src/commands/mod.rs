@@ -1,5 +1,5 @@
 //! What the `holdfast` command does: one module per subcommand, each a function from its options to a report, which is printed for a person
-//! (`Report::print`) or as one JSON object.
+//! (`Report::text`) or as one JSON object.
 
 pub mod audit;
 pub mod demo;

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Most processes that prove beside each other.
-const JOBS_MAX: u32 = 64;
+pub const JOBS_MAX: u32 = 64;
 /// Most segments of a batch: as many as a file's name has room for.
 const SEGMENTS_MAX: usize = 1_000;
 
@@ -423,12 +423,11 @@ fn is_proven(dir: &Dir, batch: u32, index: usize, segment: &Segment) -> Result<b
 }
 
 impl Report {
-    pub fn print(&self) {
+    pub fn text(&self) -> String {
         if self.segments == 0 && self.batches == 0 {
-            println!("  nothing to prove: all {} batches are proven", grouped(self.batches_found));
-            return;
+            return format!("  nothing to prove: all {} batches are proven\n", grouped(self.batches_found));
         }
-        facts(&[
+        let facts = facts(&[
             ("proven", format!("{} commands in {} segments of {} batches", grouped(self.commands), grouped(self.segments), grouped(self.batches))),
             ("before", format!("{} batches, {} segments", grouped(self.batches_found), grouped(self.segments_found))),
             ("time", format!("{} ({:.0} commands/s)", seconds(self.prove_seconds), self.commands_per_second)),
@@ -436,10 +435,14 @@ impl Report {
             ("proofs", format!("{} ({:.0} bytes a command)", bytes(self.proof_bytes), self.proof_bytes as f64 / self.commands.max(1) as f64)),
             ("memory", format!("{} at most", bytes(self.peak_memory_bytes))),
         ]);
+        facts + &self.table_text()
     }
 
     /// Where the cells are.
-    pub fn print_tables(&self) {
+    fn table_text(&self) -> String {
+        if self.tables.is_empty() {
+            return String::new();
+        }
         let mut tables: Vec<_> = self.tables.iter().collect();
         tables.sort_by_key(|(_, table)| std::cmp::Reverse(table.cells));
         let mut shown = crate::commands::table(&["table", "rows", "columns", "cells", "cells a command"], 1);
@@ -447,6 +450,6 @@ impl Report {
             let per_command = format!("{:.0}", table.cells as f64 / self.commands.max(1) as f64);
             shown.add_row([name.clone(), grouped(table.rows), grouped(table.columns), grouped(table.cells), per_command]);
         }
-        println!("{shown}");
+        format!("{shown}\n")
     }
 }

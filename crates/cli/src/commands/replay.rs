@@ -185,7 +185,7 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
 }
 
 impl Report {
-    pub fn print(&self) {
+    pub fn text(&self) -> String {
         let per_command = self.published_bytes as f64 / self.commands as f64;
         let mut rejects: Vec<_> = self.rejects.iter().collect();
         rejects.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
@@ -204,7 +204,7 @@ impl Report {
             ("genesis", short_hex(&self.genesis_root)),
             ("root", format!("{} (hashing {}, beside execution)", short_hex(&self.root), seconds(self.root_seconds))),
             ("total", seconds(self.seconds)),
-        ]);
+        ])
     }
 
     /// Best bid and ask at the end, for display.

@@ -9,7 +9,7 @@ use holdfast_circuit::{
     published::batch_digest,
     verify::{Chain, VerifyError, decode_proof, verifying_key},
 };
-use holdfast_crypto::field::{digest_from_hex, digest_to_hex};
+use holdfast_crypto::{Digest, field::digest_to_hex};
 use serde::Serialize;
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 pub struct Options {
     pub dir: PathBuf,
     /// The genesis root that is trusted; that of the directory's genesis by default.
-    pub genesis_root: Option<String>,
+    pub genesis_root: Option<Digest>,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,10 +48,7 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     let root_genesis = dir.engine()?.root();
     let old_root = digest_to_hex(&root_genesis);
     if let Some(pinned) = &options.genesis_root {
-        if let Err(error) = digest_from_hex(pinned) {
-            return Err(unexpected("--genesis-root", "a digest of 64 lower-case hexadecimal digits", error));
-        }
-        same("genesis root", pinned, &old_root)
+        same("genesis root", &digest_to_hex(pinned), &old_root)
             .map_err(|error| error.advise("this directory starts from another genesis than the one you trust"))?;
     }
     let batches = dir.batches()?;
@@ -107,7 +104,7 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
 }
 
 impl Report {
-    pub fn print(&self) {
+    pub fn text(&self) -> String {
         let pinned = if self.genesis_pinned {
             "as you gave it"
         } else {
@@ -122,6 +119,6 @@ impl Report {
             ("key", self.verifying_key.clone()),
             ("time", format!("{} ({:.0} commands/s)", seconds(self.verify_seconds), rate(self.commands, self.verify_seconds))),
             ("verdict", format!("{}: every root follows from the one before by the rules and the published commands", good("valid"))),
-        ]);
+        ])
     }
 }
