@@ -14,6 +14,7 @@ use openvm_stark_sdk::config::{
 
 use crate::{
     air::{Table, airs},
+    lengths,
     public::PublicValues,
     published::digest_start,
 };
@@ -54,6 +55,7 @@ pub enum VerifyError {
 
 /// Decodes a segment's proof.
 pub fn decode_proof(bytes: &[u8]) -> Result<SegmentProof, String> {
+    lengths::check(bytes, &system_params())?;
     let mut rest = bytes;
     let proof = SegmentProof::decode(&mut rest).map_err(|error| error.to_string())?;
     if !rest.is_empty() {

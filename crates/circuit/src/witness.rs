@@ -281,7 +281,7 @@ impl<'a> Builder<'a> {
         }
 
         let (boundaries, nodes) = self.fill_boundaries(tree);
-        let merkle = self.fill_merkle(&nodes);
+        let mut merkle = self.fill_merkle(&nodes);
         let system_after = record(self.shared.store.system());
         let time = |cells: &[u32]| System::<Plain>::read(&mut PlainReader(cells)).time;
         let batches = |cells: &[u32]| System::<Plain>::read(&mut PlainReader(cells)).batches;
@@ -310,23 +310,23 @@ impl<'a> Builder<'a> {
         segment.extend(self.system_before.iter().chain(&system_end).map(|&cell| F::from_u32(cell)));
         debug_assert_eq!(segment.len(), SEGMENT_WIDTH);
 
-        let poseidon2 = fill_poseidon2(std::mem::take(&mut self.permutations));
-        let steps = std::mem::take(&mut self.steps);
-        let commands = std::mem::take(&mut self.commands);
-        let range = fill_range(&self.shared.range_counts);
-        let mut steps = steps.into_iter();
+        // Each is moved into its place: the tables are large.
+        let mut poseidon2 = Some(fill_poseidon2(std::mem::take(&mut self.permutations)));
+        let mut range = Some(fill_range(&self.shared.range_counts));
+        let mut commands = std::mem::take(&mut self.commands);
+        let mut steps = std::mem::take(&mut self.steps).into_iter();
         let mut boundaries = boundaries.into_iter();
         let traces = Table::all()
             .map(|table| match table {
-                Table::Segment => Some(RowMajorMatrix::new(segment.clone(), SEGMENT_WIDTH)),
+                Table::Segment => Some(RowMajorMatrix::new(std::mem::take(&mut segment), SEGMENT_WIDTH)),
                 Table::Step(step) => padded(steps.next().expect("a table per step"), step_width(step)),
-                Table::Commands => padded(commands.clone(), COMMANDS_WIDTH),
+                Table::Commands => padded(std::mem::take(&mut commands), COMMANDS_WIDTH),
                 Table::Boundary(kind) => {
                     padded(boundaries.next().expect("a table per kind"), BoundaryAir::columns(kind))
                 }
-                Table::Merkle => padded(merkle.clone(), MERKLE_WIDTH),
-                Table::Poseidon2 => Some(poseidon2.clone()),
-                Table::Range => Some(range.clone()),
+                Table::Merkle => padded(std::mem::take(&mut merkle), MERKLE_WIDTH),
+                Table::Poseidon2 => poseidon2.take(),
+                Table::Range => range.take(),
             })
             .collect();
         Segment { public, traces }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use holdfast_cli::{
     commands::{audit, demo, inspect, prove, replay, verify},
-    error::Result,
+    error::{Error, Result},
     flow::ACCOUNTS_MAX,
     ui::{self, Ui},
 };
@@ -106,8 +106,7 @@ Run it again after an interruption: what is proven stays proven.")]
 struct ProveArguments {
     /// The directory that `holdfast replay` wrote.
     dir: PathBuf,
-    /// Steps after which a segment ends (1 to 524288; 262144 by default). All proofs of a directory share it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=SegmentLimits::ROWS_MAX as u64))]
+    #[arg(long, value_name = "N", help = segment_rows_help(), value_parser = clap::value_parser!(u64).range(1..=SegmentLimits::ROWS_MAX as u64))]
     segment_rows: Option<u64>,
     /// Processes that prove beside each other. One uses all cores already; more help where there are many.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(prove::JOBS_MAX)))]
@@ -162,6 +161,11 @@ struct InspectArguments {
     batch: Option<u32>,
 }
 
+fn segment_rows_help() -> String {
+    let (default, max) = (SegmentLimits::default().rows, SegmentLimits::ROWS_MAX);
+    format!("Steps after which a segment ends: 1 to {max}, {default} by default. All proofs of a directory share it")
+}
+
 fn parse_share(text: &str) -> std::result::Result<prove::Share, String> {
     let share = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
     match share {
@@ -177,8 +181,13 @@ fn parse_root(text: &str) -> std::result::Result<Digest, String> {
 fn main() -> ExitCode {
     let Arguments { command, json } = Arguments::parse();
     ui::set_colours();
-    ui::catch_interrupts();
+    // A process that works for another is interrupted together with it, and leaves it to that one to say so.
+    let serves = matches!(&command, Subcommands::Prove(arguments) if arguments.share.is_some());
+    ui::catch_interrupts(!serves);
     let Err(error) = run(command, json) else { return ExitCode::SUCCESS };
+    if serves && matches!(error, Error::Interrupted { .. }) {
+        return ExitCode::FAILURE;
+    }
     let advice = error.advice();
     if json {
         let (ok, message) = (false, error.to_string());

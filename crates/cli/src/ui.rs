@@ -88,21 +88,23 @@ pub fn grouped(number: impl Into<i128>) -> String {
     text
 }
 
-/// A whole number of 10^-decimals as a decimal number.
+/// A whole number of 10^-decimals as a decimal number, exact.
 pub fn decimal(number: i128, decimals: u32) -> String {
     let scale = 10_u128.pow(decimals);
     let (whole, part) = (number.unsigned_abs() / scale, number.unsigned_abs() % scale);
     let sign = if number < 0 { "-" } else { "" };
-    let whole = grouped(whole as i128);
     if decimals == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part:0>width$}", width = decimals as usize) }
 }
 
-/// The same with at most this many decimals, cut off: for people, who want to see what it is about.
-pub fn decimal_short(number: i128, decimals: u32, shown: u32) -> String {
-    let cut = decimals.saturating_sub(shown);
-    let kept = number / 10_i128.pow(cut);
-    let text = decimal(kept, decimals - cut);
-    if kept == 0 && number < 0 { format!("-{text}") } else { text }
+/// A decimal number as people read it: thousands grouped, no more than four decimals.
+pub fn shown(number: &str) -> String {
+    const DECIMALS_SHOWN: usize = 4;
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    let whole = digits.parse::<i128>().map_or_else(|_| digits.to_owned(), grouped);
+    let part = part.get(..DECIMALS_SHOWN).unwrap_or(part);
+    let point = if part.is_empty() { "" } else { "." };
+    format!("{sign}{whole}{point}{part}")
 }
 
 pub fn bytes(number: u64) -> String {
@@ -141,14 +143,16 @@ pub fn memory_peak_bytes() -> u64 {
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on the first Ctrl-C asks to stop where nothing is lost, the second stops at once.
-pub fn catch_interrupts() {
-    let handler = || {
+/// From now on the first Ctrl-C asks to stop where nothing is lost (and says so, if it is to `talk`), the second stops at once.
+pub fn catch_interrupts(talk: bool) {
+    let handler = move || {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             // 128 + SIGINT, as a shell reports it.
             std::process::exit(130);
         }
-        eprintln!("stopping after what is in work (Ctrl-C again stops at once)");
+        if talk {
+            eprintln!("stopping after what is in work (Ctrl-C again stops at once)");
+        }
     };
     // Without a handler Ctrl-C ends the process, which loses no more than the work in hand.
     let _installed = ctrlc::set_handler(handler);

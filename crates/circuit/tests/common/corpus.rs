@@ -19,7 +19,7 @@ use super::{
 
 /// Segments per scenario; the second closes its batch.
 const SEGMENTS: usize = 2;
-const COMMANDS: usize = 300;
+const COMMANDS: usize = 1_000;
 const SEED: u64 = 11;
 
 pub struct Filled {

@@ -13,7 +13,7 @@ use super::{audit, prove, replay, verify};
 use crate::{
     dir::{Dir, batch_name},
     error::{Error, Result, unexpected},
-    ui::{self, Ui, bytes, decimal, dim, good, grouped, line, seconds, short_hex, strong},
+    ui::{self, Ui, bytes, decimal, dim, good, grouped, line, seconds, short_hex, shown, strong},
 };
 
 /// Small enough that the first proof comes soon, large enough that there is a chain of batches.
@@ -171,6 +171,6 @@ fn describe(dir: &Dir, command: &Command) -> String {
     let terms = &dir.genesis.markets[place.market.get() as usize];
     let verb = if place.side == Side::Buy { "buys" } else { "sells" };
     let size = decimal(place.size.get().into(), terms.lot_decimals);
-    let price = decimal(place.price.get().into(), terms.tick_decimals);
+    let price = shown(&decimal(place.price.get().into(), terms.tick_decimals));
     format!("account {} {verb} {size} {} at {price}", place.account, terms.symbol)
 }

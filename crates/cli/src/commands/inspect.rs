@@ -14,7 +14,7 @@ use super::table;
 use crate::{
     dir::Dir,
     error::{Result, unexpected},
-    ui::{Ui, bytes, decimal, decimal_short, facts, grouped, short_hex},
+    ui::{Ui, bytes, decimal, facts, grouped, short_hex, shown},
 };
 
 /// Rows of a list that are shown to a person; JSON has all of them.
@@ -234,7 +234,7 @@ impl State {
     }
 
     fn amount(&self, amount: i128) -> String {
-        decimal_short(amount, self.dir.genesis.quote_decimals, 4)
+        decimal(amount, self.dir.genesis.quote_decimals)
     }
 
     fn role(&self, account: AccountId) -> &'static str {
@@ -485,20 +485,20 @@ impl Overview {
             ("batches", format!("{}: {} commands", grouped(self.batches), grouped(self.commands))),
             ("root", self.root.clone()),
             ("time", format!("{} ms", grouped(self.time_ms))),
-            ("deposits", self.deposits.clone()),
+            ("deposits", shown(&self.deposits)),
         ]);
         let mut markets = table(&["market", "symbol", "mark", "best bid", "best ask", "bids", "asks", "open interest"], 2);
         for line in &self.markets {
-            let side = |price: &Option<String>| price.clone().unwrap_or_else(|| "none".into());
+            let side = |price: &Option<String>| price.as_deref().map_or("none".into(), shown);
             markets.add_row([
                 line.market.to_string(),
                 line.symbol.clone(),
-                line.mark.clone(),
+                shown(&line.mark),
                 side(&line.best_bid),
                 side(&line.best_ask),
                 grouped(line.bids),
                 grouped(line.asks),
-                line.open_interest.clone(),
+                shown(&line.open_interest),
             ]);
         }
         let mut accounts = table(&["account", "role", "collateral", "unrealised", "equity", "positions", "open orders"], 2);
@@ -506,9 +506,9 @@ impl Overview {
             accounts.add_row([
                 line.account.to_string(),
                 line.role.to_string(),
-                line.collateral.clone(),
-                line.unrealised.clone(),
-                line.equity.clone(),
+                shown(&line.collateral),
+                shown(&line.unrealised),
+                shown(&line.equity),
                 line.positions.to_string(),
                 grouped(line.open_orders),
             ]);
@@ -522,10 +522,10 @@ impl Account {
     fn text(&self) -> String {
         let facts = facts(&[
             ("account", format!("{} ({})", self.account, self.role)),
-            ("collateral", self.collateral.clone()),
-            ("equity", self.equity.clone()),
-            ("initial margin", self.initial_margin.clone()),
-            ("maintenance", self.maintenance_margin.clone()),
+            ("collateral", shown(&self.collateral)),
+            ("equity", shown(&self.equity)),
+            ("initial margin", shown(&self.initial_margin)),
+            ("maintenance", shown(&self.maintenance_margin)),
         ]);
         let headers = ["market", "symbol", "size", "entry", "mark", "unrealised", "open bids", "open asks", "orders"];
         let mut positions = table(&headers, 2);
@@ -533,12 +533,12 @@ impl Account {
             positions.add_row([
                 line.market.to_string(),
                 line.symbol.clone(),
-                line.size.clone(),
-                line.entry_price.clone().unwrap_or_else(|| "flat".into()),
-                line.mark.clone(),
-                line.unrealised.clone(),
-                line.open_bids.clone(),
-                line.open_asks.clone(),
+                shown(&line.size),
+                line.entry_price.as_deref().map_or("flat".into(), shown),
+                shown(&line.mark),
+                shown(&line.unrealised),
+                shown(&line.open_bids),
+                shown(&line.open_asks),
                 grouped(line.open_orders),
             ]);
         }
@@ -546,7 +546,7 @@ impl Account {
         for line in self.orders.iter().take(ROWS_SHOWN) {
             let side = if line.side == Side::Buy { "buy" } else { "sell" };
             let id = format!("{}/{}", line.slot, line.generation);
-            orders.add_row([line.market.to_string(), side.to_string(), id, line.price.clone(), line.size.clone()]);
+            orders.add_row([line.market.to_string(), side.to_string(), id, shown(&line.price), shown(&line.size)]);
         }
         format!("{facts}{positions}\n{orders}\n{}", rest(self.orders.len()))
     }
@@ -557,16 +557,16 @@ impl Market {
         let percent = |ppm: u32| format!("{} %", decimal(ppm.into(), 4));
         let facts = facts(&[
             ("market", format!("{} ({})", self.market, self.symbol)),
-            ("mark", self.mark.clone()),
+            ("mark", shown(&self.mark)),
             ("margin", format!("{} initial, {} maintenance", percent(self.initial_margin_ppm), percent(self.maintenance_margin_ppm))),
             ("fees", format!("{} maker, {} taker", percent(self.maker_fee_ppm), percent(self.taker_fee_ppm))),
-            ("open interest", self.open_interest.clone()),
+            ("open interest", shown(&self.open_interest)),
             ("levels", format!("{} bids, {} asks", grouped(self.bids.len() as u64), grouped(self.asks.len() as u64))),
         ]);
         let mut depth = table(&["orders", "bid size", "bid", "ask", "ask size", "orders"], 0);
         for index in 0..self.bids.len().max(self.asks.len()).min(ROWS_SHOWN) {
             let cells = |level: Option<&Level>| match level {
-                Some(Level { price, size, orders }) => [price.clone(), size.clone(), orders.to_string()],
+                Some(Level { price, size, orders }) => [shown(price), shown(size), orders.to_string()],
                 None => Default::default(),
             };
             let ([bid, bid_size, bids], [ask, ask_size, asks]) = (cells(self.bids.get(index)), cells(self.asks.get(index)));

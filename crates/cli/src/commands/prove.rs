@@ -184,10 +184,13 @@ fn settle(dir: &Dir, segment_rows: Option<u64>) -> Result<Settings> {
         if let Some(rows) = segment_rows {
             same(what("segment_rows"), rows, found.segment_rows)?;
         }
-        if !(1..=rows_max).contains(&found.segment_rows) {
-            return Err(unexpected(what("segment_rows"), format!("1 to {rows_max}"), found.segment_rows));
+        let slots_max = SegmentLimits::SLOTS_MAX as u64;
+        for (field, max, got) in [("segment_rows", rows_max, found.segment_rows), ("segment_slots", slots_max, found.segment_slots)] {
+            if !(1..=max).contains(&got) {
+                return Err(unexpected(what(field), format!("1 to {max}"), got));
+            }
         }
-        same(what("segment_slots"), wanted.segment_slots, found.segment_slots)
+        Ok(())
     };
     check().map_err(|error| error.advise(another))?;
     Ok(found)

@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result, unexpected},
     flow::{Counts, Feedback, Flow, FlowError, FlowEvent, Mapper, default_genesis},
     order_events,
-    ui::{Ui, decimal_short, facts, grouped, interrupted, rate, seconds, short_hex},
+    ui::{Ui, decimal, facts, grouped, interrupted, rate, seconds, short_hex, shown},
 };
 
 /// The sample that the `holdfast` command brings along.
@@ -84,8 +84,6 @@ pub struct Report {
     /// What the input's events came to.
     pub mapping: Counts,
     #[serde(skip)]
-    quote_decimals: u32,
-    #[serde(skip)]
     pub best: [Option<(u32, u64)>; 2],
 }
 
@@ -141,7 +139,7 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
             return Err(Error::Interrupted { advice });
         }
         End::Failed(source) => {
-            let commands = executor.total.commands;
+            let commands = executor.total.commands + executor.tally.commands;
             let advice = format!(
                 "the {batches} full batches before it are written; `--limit {commands}` replays what is good of the input"
             );
@@ -179,7 +177,6 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
         accounts: options.accounts,
         rejects: executor.rejects,
         mapping: executor.mapper.counts(),
-        quote_decimals,
         best,
     })
 }
@@ -195,7 +192,7 @@ impl Report {
             ("input", format!("{}, {}, {} accounts", self.symbol, self.format, grouped(self.accounts))),
             ("commands", grouped(self.commands)),
             ("rejected", format!("{}{rejects}", grouped(self.rejected))),
-            ("fills", format!("{}, worth {}", grouped(self.fills), decimal_short(self.volume as i128, 0, 0))),
+            ("fills", format!("{}, worth {}", grouped(self.fills), grouped(self.volume as i128))),
             ("executed", format!("{} commands/s on one core ({})", grouped(self.commands_per_second as u64), seconds(self.execute_seconds))),
             ("batches", format!("{}, {:.1} bytes a command published{}", grouped(self.batches), per_command, match self.batches_found {
                 0 => String::new(),
@@ -209,7 +206,7 @@ impl Report {
 
     /// Best bid and ask at the end, for display.
     pub fn best_prices(&self, tick_decimals: u32) -> String {
-        let show = |side: Option<(u32, u64)>| side.map_or("none".into(), |(price, _)| decimal_short(price.into(), tick_decimals, self.quote_decimals));
+        let show = |side: Option<(u32, u64)>| side.map_or("none".into(), |(price, _)| shown(&decimal(price.into(), tick_decimals)));
         format!("{} / {}", show(self.best[0]), show(self.best[1]))
     }
 }
