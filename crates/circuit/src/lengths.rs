@@ -59,7 +59,11 @@ impl Walk<'_> {
         };
         self.rest = rest;
         let count = u32::from_le_bytes(*head) as usize;
-        if (min..=max).contains(&count) { Ok(count) } else { Err(format!("{what}: expected {min} to {max}, got {count}")) }
+        if (min..=max).contains(&count) {
+            Ok(count)
+        } else {
+            Err(format!("{what}: expected {min} to {max}, got {count}"))
+        }
     }
 
     /// Reads a count of things of so many cells, and passes over them.

@@ -6,8 +6,8 @@
 use holdfast_exchange::{
     fields::{AmendFields, CancelFields, EntryFields, MarkFields, PlaceFields, TimeFields, TransferFields},
     flow::{
-        AdmitFrame, FillFrame, Label, MarginRegisters, PayoutFrame, ProbeRegisters, RemoveRegisters,
-        SweepFrame, Taker, TradeFrame, TurnFrame, Verdict,
+        AdmitFrame, FillFrame, Label, MarginRegisters, PayoutFrame, ProbeRegisters, RemoveRegisters, SweepFrame, Taker,
+        TradeFrame, TurnFrame, Verdict,
     },
     machine::{LIMB_BITS, WORD_LIMBS},
     record::{CellReader, Record},

@@ -283,7 +283,9 @@ fn a_cancel_all_that_ends_early_violates_the_sweep() {
         let command = cancel_all(ALICE, 0);
         let executed = std::panic::AssertUnwindSafe(|| forger.apply(&mut Liar { clock: 4, column }, &command));
         if std::panic::catch_unwind(executed).is_ok() && forger.clock < honest.clock {
-            refusals.push(refusal(&forger.finish(&checker, true)).unwrap_or_else(|| panic!("column {column} ends the command")));
+            refusals.push(
+                refusal(&forger.finish(&checker, true)).unwrap_or_else(|| panic!("column {column} ends the command")),
+            );
         }
     }
     println!("{refusals:?}");

@@ -16,9 +16,10 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use holdfast_crypto::{
@@ -113,6 +114,8 @@ pub struct Dir {
     path: PathBuf,
     pub genesis: Genesis,
     pub meta: Meta,
+    /// Held by the one process that writes.
+    _lock: Option<Arc<File>>,
 }
 
 pub fn batch_name(batch: u32) -> String {
@@ -144,7 +147,7 @@ impl Dir {
         for made in [path.to_owned(), path.join("batches"), path.join("proofs")] {
             fs::create_dir_all(&made).map_err(|error| Error::file("make the directory", &made, error))?;
         }
-        let dir = Dir { path: path.to_owned(), genesis, meta };
+        let dir = Dir { path: path.to_owned(), genesis, meta, _lock: lock(path)? };
         dir.remove_temporaries()?;
         let present = dir.names()?;
         let another = "it was made from another input, or with other options: choose another --out, or remove it";
@@ -199,7 +202,14 @@ impl Dir {
         same(format!("{}, format", show(path, META)), FORMAT, meta.format)?;
         let root = digest_to_hex(&Engine::new(&genesis)?.root());
         same(format!("{}, genesis_root", show(path, META)), &root, &meta.genesis_root)?;
-        Ok(Dir { path: path.to_owned(), genesis, meta })
+        Ok(Dir { path: path.to_owned(), genesis, meta, _lock: None })
+    }
+
+    /// The same for the one process that writes, without what an interrupted run left under temporary names.
+    pub fn open_to_write(path: &Path) -> Result<Dir> {
+        let dir = Dir { _lock: lock(path)?, ..Dir::open(path)? };
+        dir.remove_temporaries()?;
+        Ok(dir)
     }
 
     pub fn path(&self) -> &Path {
@@ -214,7 +224,8 @@ impl Dir {
     /// All files by name. Anything but files, and the two directories, is an error.
     pub fn names(&self) -> Result<BTreeSet<String>> {
         let mut names = BTreeSet::new();
-        for (prefix, below) in [("", self.path.clone()), ("batches/", self.path.join("batches")), ("proofs/", self.path.join("proofs"))]
+        for (prefix, below) in
+            [("", self.path.clone()), ("batches/", self.path.join("batches")), ("proofs/", self.path.join("proofs"))]
         {
             let list = |error| Error::file("list the directory", &below, error);
             for entry in fs::read_dir(&below).map_err(list)? {
@@ -239,7 +250,9 @@ impl Dir {
             for name in [batch_name(batch), record_name(batch)] {
                 if !names.contains(&name) {
                     let error = unexpected(format!("batch {batch}"), format!("a file {name}"), "none");
-                    return Err(error.advise("run `holdfast replay` again with the same arguments: it writes what is missing"));
+                    return Err(
+                        error.advise("run `holdfast replay` again with the same arguments: it writes what is missing")
+                    );
                 }
             }
         }
@@ -379,13 +392,13 @@ impl Dir {
         if let Some(name) = left.first() {
             let what = batch_of(name).map_or_else(String::new, |batch| format!("batch {batch}, "));
             let error = unexpected(format!("{what}{}", self.show(name)), "no such file", "one");
-            return Err(error.advise("nothing vouches for it: remove it (a name with .tmp is left over from an interrupted run)"));
+            return Err(error
+                .advise("nothing vouches for it: remove it (a name with .tmp is left over from an interrupted run)"));
         }
         Ok((settings, records))
     }
 
-    /// Removes what an interrupted run left under temporary names.
-    pub fn remove_temporaries(&self) -> Result<()> {
+    fn remove_temporaries(&self) -> Result<()> {
         for name in self.names()? {
             let file = name.rsplit('/').next().unwrap_or(&name);
             if file.starts_with('.') && file.ends_with(".tmp") {
@@ -430,6 +443,20 @@ impl Dir {
             let _removed = fs::remove_file(&temporary);
             Error::file("write", &path, error)
         })
+    }
+}
+
+/// Makes sure that no other process writes to the directory. Where the file system has no locks, nobody does.
+fn lock(directory: &Path) -> Result<Option<Arc<File>>> {
+    let Ok(file) = File::open(directory) else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Arc::new(file))),
+        Err(TryLockError::WouldBlock) => {
+            let error =
+                unexpected(directory.display(), "nobody else to write to it", "another holdfast process at work");
+            Err(error.advise("wait for it, or stop it"))
+        }
+        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 

@@ -47,7 +47,9 @@ impl Error {
             }
             Error::Unexpected { advice, .. } => advice.clone(),
             Error::Flow { advice, .. } | Error::Interrupted { advice } => Some(advice.clone()),
-            Error::Outcome(_) => Some("the published outcomes are not those of the rules; do not trust this data".into()),
+            Error::Outcome(_) => {
+                Some("the published outcomes are not those of the rules; do not trust this data".into())
+            }
             Error::Worker { .. } => Some("its error is above; run the same command again to continue".into()),
             _ => None,
         }
@@ -69,19 +71,14 @@ impl Error {
 fn reason(source: &io::Error) -> String {
     match source.kind() {
         io::ErrorKind::StorageFull => "the disk is full".into(),
-        io::ErrorKind::NotFound => "no such file or directory".into(),
+        io::ErrorKind::NotFound => "expected a file or directory of this name, got none".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),
         _ => source.to_string(),
     }
 }
 
 pub(crate) fn unexpected(what: impl Display, expected: impl Display, got: impl Display) -> Error {
-    Error::Unexpected {
-        what: what.to_string(),
-        expected: expected.to_string(),
-        got: got.to_string(),
-        advice: None,
-    }
+    Error::Unexpected { what: what.to_string(), expected: expected.to_string(), got: got.to_string(), advice: None }
 }
 
 /// Checks that two things are the same, or says how they differ.

@@ -54,7 +54,9 @@ enum Subcommands {
 
 /// Replay, prove, verify and audit a bundled sample of real order flow, then tamper with it
 #[derive(Args)]
-#[command(after_help = "Examples:\n  holdfast demo\n  holdfast demo --out demo     keeps what it makes, to look at with the other commands")]
+#[command(
+    after_help = "Examples:\n  holdfast demo\n  holdfast demo --out demo     keeps what it makes, to look at with the other commands"
+)]
 struct DemoArguments {
     /// Keep the results in this directory; it must be new or empty. A temporary one by default.
     #[arg(long, value_name = "DIR")]
@@ -252,4 +254,3 @@ fn show<T: Serialize>(json: bool, report: &T, text: impl FnOnce() -> String) {
 fn print_json<T: Serialize>(report: &T) {
     ui::line(&serde_json::to_string_pretty(report).expect("reports are JSON"));
 }
-

@@ -8,7 +8,7 @@ use std::{
 
 use console::{StyledObject, style};
 use holdfast_crypto::{Digest, field::digest_to_hex};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 /// How a command talks while it runs.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ impl Ui {
     /// A bar that counts to `total`, or without a known end.
     pub fn bar(self, label: &'static str, unit: &'static str, total: Option<u64>) -> ProgressBar {
         let target = if self.progress { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(total, target);
+        let bar = ProgressBar::with_draw_target(total, target).with_finish(ProgressFinish::AndClear);
         let template = match total {
             Some(_) => format!("  {label:<9} {{bar:28}} {{human_pos}} / {{human_len}} {unit} · {{elapsed}} · {{msg}}"),
             None => format!("  {label:<9} {{spinner}} {{human_pos}} {unit} · {{elapsed}} · {{msg}}"),
@@ -88,12 +88,26 @@ pub fn grouped(number: impl Into<i128>) -> String {
     text
 }
 
+/// So many of something: `1 batch`, `2,000 segments`. (The plural of a word in -h takes -es.)
+pub fn count(number: u64, word: &str) -> String {
+    let ending = match number {
+        1 => "",
+        _ if word.ends_with('h') => "es",
+        _ => "s",
+    };
+    format!("{} {word}{ending}", grouped(number))
+}
+
 /// A whole number of 10^-decimals as a decimal number, exact.
 pub fn decimal(number: i128, decimals: u32) -> String {
     let scale = 10_u128.pow(decimals);
     let (whole, part) = (number.unsigned_abs() / scale, number.unsigned_abs() % scale);
     let sign = if number < 0 { "-" } else { "" };
-    if decimals == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part:0>width$}", width = decimals as usize) }
+    if decimals == 0 {
+        format!("{sign}{whole}")
+    } else {
+        format!("{sign}{whole}.{part:0>width$}", width = decimals as usize)
+    }
 }
 
 /// A decimal number as people read it: thousands grouped, no more than four decimals.

@@ -108,7 +108,17 @@ fn order_flow_becomes_a_verified_chain_that_no_changed_byte_survives() {
     let replayed = replay(dir, COMMANDS);
     has_fields(
         &replayed,
-        &["commands", "accepted", "rejected", "fills", "volume", "batches", "root", "execute_seconds", "commands_per_second"],
+        &[
+            "commands",
+            "accepted",
+            "rejected",
+            "fills",
+            "volume",
+            "batches",
+            "root",
+            "execute_seconds",
+            "commands_per_second",
+        ],
     );
     assert_eq!(
         [&replayed["commands"], &replayed["batches"], &replayed["batches_found"]],
@@ -123,6 +133,9 @@ fn order_flow_becomes_a_verified_chain_that_no_changed_byte_survives() {
 
     // Killed after the first proof.
     let mut killed = prove_until(dir, 1);
+    let second = run(&["prove", dir]);
+    let message = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && message.contains("another holdfast process"), "{message}");
     killed.kill().expect("it can be killed");
     killed.wait().expect("it ends");
     // A temporary file that a kill in the middle of a write leaves.
@@ -267,7 +280,8 @@ fn segments_out_of_place_are_refused(dir: &Path) {
     let names = ["proofs/000001.000.proof", "proofs/000002.000.proof"];
     let records = Dir::open(dir).expect("it opens");
     swap(names[0], names[1]);
-    let honest: Vec<_> = (1..=2).map(|batch| fs::read(dir.join(format!("proofs/{batch:06}.json"))).expect("a record")).collect();
+    let honest: Vec<_> =
+        (1..=2).map(|batch| fs::read(dir.join(format!("proofs/{batch:06}.json"))).expect("a record")).collect();
     for batch in 1..=2 {
         records.put_proof_record(batch, 1).expect("it can be written");
     }
@@ -316,7 +330,7 @@ fn wrong_calls_and_wrong_inputs_are_explained() {
     }
     // What is good of the file that was cut off is there, in full batches.
     let audited = audit::run(&audit::Options { dir: PathBuf::from(&out) }, Ui::QUIET).expect("full batches");
-    assert!(audited.commands > 0 && audited.commands % 500 == 0, "{} commands", audited.commands);
+    assert!(audited.commands > 0 && audited.commands.is_multiple_of(500), "{} commands", audited.commands);
     // Another input does not mix with it.
     let mixed = run(&["replay", SAMPLE, "--out", &out, "--batch", "600"]);
     assert_eq!(mixed.status.code(), Some(1));
@@ -325,4 +339,17 @@ fn wrong_calls_and_wrong_inputs_are_explained() {
         assert_eq!(run(&[command, &at("text")]).status.code(), Some(1), "{command}");
         assert!(run(&[command, "--help"]).status.success(), "{command}");
     }
+}
+
+#[test]
+fn the_demo_proves_and_then_refuses_a_changed_byte() {
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let out = temporary.path().join("demo");
+    let out = out.to_str().expect("a path in UTF-8");
+    let report = json(&["demo", "--out", out, "--limit", "200"]);
+    assert_eq!([&report["ok"], &report["verify"]["ok"], &report["audit"]["ok"]], [true; 3]);
+    let error = report["tampered"]["error"].as_str().expect("an error");
+    assert!(error.contains("batch 1, digest of the published data: expected"), "{error}");
+    assert_ne!(report["tampered"]["before"], report["tampered"]["after"]);
+    assert_eq!(run(&["demo", "--out", out]).status.code(), Some(1), "it does not write over what is there");
 }

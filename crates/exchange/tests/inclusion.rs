@@ -3,8 +3,8 @@
 use holdfast_crypto::field::cell_to_canonical;
 use holdfast_exchange::{Engine, slots::Kind};
 use holdfast_protocol::{
-    AccountId, Amount, Command, Deposit, Genesis, MarketGenesis, MarketId, Outcome, Place, Price, SelfTrade, Side, Size,
-    TimeInForce, TimeMs, limits,
+    AccountId, Amount, Command, Deposit, Genesis, MarketGenesis, MarketId, Outcome, Place, Price, SelfTrade, Side,
+    Size, TimeInForce, TimeMs, limits,
 };
 
 fn genesis() -> Genesis {
@@ -77,7 +77,10 @@ fn every_slot_is_proven_against_the_root() {
     assert_eq!(proven, cells);
 
     // A proof is of its root alone.
-    assert_eq!(engine.apply(&Command::Deposit(Deposit { account, amount: Amount::new(1).expect("an amount") })), Outcome::Accepted);
+    assert_eq!(
+        engine.apply(&Command::Deposit(Deposit { account, amount: Amount::new(1).expect("an amount") })),
+        Outcome::Accepted
+    );
     let later = engine.close_batch();
     assert!(!proof.verify(&later));
 }

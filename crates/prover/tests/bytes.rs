@@ -5,8 +5,8 @@ use holdfast_circuit::{
     verify::{Config, VerifyingKey, decode_proof, system_params, verify_segment, verifying_key},
 };
 use holdfast_exchange::Engine;
-use holdfast_prover::{OutcomeError, Prover, SegmentLimits, fill_batch};
 use holdfast_protocol::*;
+use holdfast_prover::{OutcomeError, Prover, SegmentLimits, fill_batch};
 use openvm_stark_backend::codec::Encode;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

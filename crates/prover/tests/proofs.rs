@@ -13,8 +13,8 @@ use std::{
 
 use common::{
     attacks::{
-        ALICE, BOB, FIRST, Stage, changed_untouched_child, deposit, forged_rejection, invented_end, skipped_maker, split_history,
-        stale_read, wrong_neighbour,
+        ALICE, BOB, FIRST, Stage, changed_untouched_child, deposit, forged_rejection, invented_end, skipped_maker,
+        split_history, stale_read, wrong_neighbour,
     },
     checker, engine,
     forge::Honest,

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     dir::{Dir, record_name},
     error::{Result, same},
-    ui::{Ui, facts, good, grouped, rate, seconds},
+    ui::{Ui, count, facts, good, grouped, rate, seconds},
 };
 
 #[derive(Debug, Clone)]
@@ -99,8 +99,25 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
 impl Report {
     pub fn text(&self) -> String {
         facts(&[
-            ("batches", format!("{}: {} commands, {} rejected, {} fills", grouped(self.batches), grouped(self.commands), grouped(self.rejected), grouped(self.fills))),
-            ("executed", format!("{} commands/s ({}; roots {})", grouped(self.commands_per_second as u64), seconds(self.execute_seconds), seconds(self.root_seconds))),
+            (
+                "executed",
+                format!(
+                    "{}, {}, {} rejected, {}",
+                    count(self.batches.into(), "batch"),
+                    count(self.commands, "command"),
+                    grouped(self.rejected),
+                    count(self.fills, "fill")
+                ),
+            ),
+            (
+                "speed",
+                format!(
+                    "{} commands/s ({}; roots {})",
+                    grouped(self.commands_per_second as u64),
+                    seconds(self.execute_seconds),
+                    seconds(self.root_seconds)
+                ),
+            ),
             ("root", self.new_root.clone()),
             ("verdict", format!("{}: every outcome and every root is what the rules give", good("in order"))),
         ])

@@ -13,7 +13,7 @@ use super::{audit, prove, replay, verify};
 use crate::{
     dir::{Dir, batch_name},
     error::{Error, Result, unexpected},
-    ui::{self, Ui, bytes, decimal, dim, good, grouped, line, seconds, short_hex, shown, strong},
+    ui::{self, Ui, bytes, count, decimal, dim, good, grouped, line, seconds, short_hex, shown, strong},
 };
 
 /// Small enough that the first proof comes soon, large enough that there is a chain of batches.
@@ -57,12 +57,18 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     let temporary = tempfile::Builder::new().prefix("holdfast-demo-").tempdir();
     let temporary = temporary.map_err(|error| Error::file("make a directory in", &std::env::temp_dir(), error))?;
     let path = options.out.clone().unwrap_or_else(|| temporary.path().join("demo"));
+    if path.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        let error = unexpected(path.display(), "a new or empty directory", "one with files in it");
+        return Err(error.advise("choose another --out, or look at it with `holdfast inspect`"));
+    }
     let say = |text: String| {
         if options.talk {
             line(&text);
         }
     };
-    let stage = |number: u32, title: &str, what: &str| say(format!("\n{} {}  {}", strong(&format!("{number}.")), strong(title), dim(what)));
+    let stage = |number: u32, title: &str, what: &str| {
+        say(format!("\n{} {}  {}", strong(&format!("{number}.")), strong(title), dim(what)))
+    };
     let fact = |label: &str, text: String| say(format!("   {} {text}", dim(&format!("{label:<9}"))));
 
     say(format!("{} {}", strong("Holdfast"), dim("an exchange that can order and delay, but not cheat")));
@@ -80,7 +86,14 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     )?;
     let dir = Dir::open(&path)?;
     let terms = &dir.genesis.markets[0];
-    fact("orders", format!("{} commands of {ACCOUNTS} accounts, {} refused by the rules", grouped(replay.commands), grouped(replay.rejected)));
+    fact(
+        "orders",
+        format!(
+            "{} commands of {ACCOUNTS} accounts, {} refused by the rules",
+            grouped(replay.commands),
+            grouped(replay.rejected)
+        ),
+    );
     fact("fills", format!("{}, worth {} dollars", grouped(replay.fills), grouped(replay.volume as u64)));
     fact("book", format!("best bid / ask {}", replay.best_prices(terms.tick_decimals)));
     fact("speed", format!("{} commands/s with all rules, on one core", grouped(replay.commands_per_second as u64)));
@@ -93,19 +106,58 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
 
     stage(2, "Prove", "every match, margin check, fee and rejection, by STARK at 100 bits of proven security");
     let prove = prove::run(&prove::Options { dir: path.clone(), segment_rows: None, jobs: 1, share: None }, ui)?;
-    fact("proofs", format!("{} of {} segments in {}", bytes(prove.proof_bytes), grouped(prove.segments), seconds(prove.prove_seconds)));
-    fact("speed", format!("{:.0} commands/s proven {}", prove.commands_per_second, dim("(larger batches prove faster: each segment has a fixed cost)")));
-    fact("work", format!("{} cells, {:.0} a command; {} of memory", grouped(prove.cells), prove.cells_per_command, bytes(prove.peak_memory_bytes)));
+    fact(
+        "proofs",
+        format!(
+            "{} for {} in {}",
+            bytes(prove.proof_bytes),
+            count(prove.segments, "segment"),
+            seconds(prove.prove_seconds)
+        ),
+    );
+    fact(
+        "speed",
+        format!(
+            "{:.0} commands/s proven {}",
+            prove.commands_per_second,
+            dim("(larger batches prove faster: each segment has a fixed cost)")
+        ),
+    );
+    fact(
+        "work",
+        format!(
+            "{} cells, {:.0} a command; {} of memory",
+            grouped(prove.cells),
+            prove.cells_per_command,
+            bytes(prove.peak_memory_bytes)
+        ),
+    );
 
     stage(3, "Verify", "as an outsider: from the genesis root, the published data and the proofs, executing nothing");
     let verify = verify::run(&verify::Options { dir: path.clone(), genesis_root: Some(dir.engine()?.root()) }, ui)?;
     fact("chain", format!("{} → {}", short_hex(&verify.old_root), short_hex(&verify.new_root)));
-    fact("checked", format!("{} proofs over {} commands in {}", grouped(verify.segments), grouped(verify.commands), seconds(verify.verify_seconds)));
+    fact(
+        "checked",
+        format!(
+            "{} over {} in {}",
+            count(verify.segments, "proof"),
+            count(verify.commands, "command"),
+            seconds(verify.verify_seconds)
+        ),
+    );
     fact("verdict", format!("{}", good("valid")));
 
     stage(4, "Audit", "as a watcher: executes the published data again, needs no proofs");
     let audit = audit::run(&audit::Options { dir: path.clone() }, ui)?;
-    fact("checked", format!("{} outcomes and {} roots at {} commands/s", grouped(audit.commands), grouped(audit.batches), grouped(audit.commands_per_second as u64)));
+    fact(
+        "checked",
+        format!(
+            "{} and {} at {} commands/s",
+            count(audit.commands, "outcome"),
+            count(audit.batches.into(), "root"),
+            grouped(audit.commands_per_second as u64)
+        ),
+    );
     fact("verdict", format!("{}", good("in order")));
 
     stage(5, "Tamper", "one byte of one command, in a copy: what if the operator rewrote history?");

@@ -7,14 +7,16 @@ use std::{
 
 use holdfast_crypto::field::digest_to_hex;
 use holdfast_exchange::Engine;
-use holdfast_protocol::{AccountId, Command, MarketGenesis, MarketId, Outcome, Side, limits::PPM, wire::encode_command};
+use holdfast_protocol::{
+    AccountId, Command, MarketGenesis, MarketId, Outcome, Side, limits::PPM, wire::encode_command,
+};
 use serde::Serialize;
 
 use super::table;
 use crate::{
     dir::Dir,
     error::{Result, unexpected},
-    ui::{Ui, bytes, decimal, facts, grouped, short_hex, shown},
+    ui::{Ui, bytes, count, decimal, facts, grouped, short_hex, shown},
 };
 
 /// Rows of a list that are shown to a person; JSON has all of them.
@@ -249,8 +251,14 @@ impl State {
 
     fn worth(&self, id: AccountId) -> Worth {
         let account = self.engine.account(id);
-        let mut worth =
-            Worth { unrealised: 0, equity: account.collateral, initial: 0, maintenance: 0, open_orders: 0, positions: 0 };
+        let mut worth = Worth {
+            unrealised: 0,
+            equity: account.collateral,
+            initial: 0,
+            maintenance: 0,
+            open_orders: 0,
+            positions: 0,
+        };
         for (market, position) in account.positions.iter().flatten() {
             let terms = self.terms(*market);
             let mark = i128::from(self.engine.mark(*market));
@@ -259,7 +267,8 @@ impl State {
             worth.equity += unrealised;
             let largest = (position.size + i128::from(position.bids)).max(i128::from(position.asks) - position.size);
             worth.initial += largest * mark * i128::from(terms.initial_margin_ppm) / i128::from(PPM);
-            worth.maintenance += position.size.abs() * mark * i128::from(terms.maintenance_margin_ppm) / i128::from(PPM);
+            worth.maintenance +=
+                position.size.abs() * mark * i128::from(terms.maintenance_margin_ppm) / i128::from(PPM);
             worth.open_orders += position.open_orders;
             worth.positions += usize::from(position.size != 0);
         }
@@ -344,8 +353,8 @@ impl State {
                 open_orders: position.open_orders,
             });
             for side in [Side::Buy, Side::Sell] {
-                orders.extend(self.engine.book(*market, side).iter().filter(|order| order.account == account).map(|order| {
-                    Order {
+                orders.extend(self.engine.book(*market, side).iter().filter(|order| order.account == account).map(
+                    |order| Order {
                         market: market.get(),
                         side,
                         price: decimal(order.price.get().into(), terms.tick_decimals),
@@ -353,8 +362,8 @@ impl State {
                         slot: order.order.slot(),
                         generation: order.order.generation(),
                         reduce_only: order.reduce_only,
-                    }
-                }));
+                    },
+                ));
             }
         }
         Ok(Account {
@@ -482,12 +491,13 @@ fn rest(count: usize) -> String {
 impl Overview {
     fn text(&self, dir: &Path) -> String {
         let facts = facts(&[
-            ("batches", format!("{}: {} commands", grouped(self.batches), grouped(self.commands))),
+            ("batches", format!("{}, {}", count(self.batches.into(), "batch"), count(self.commands, "command"))),
             ("root", self.root.clone()),
             ("time", format!("{} ms", grouped(self.time_ms))),
             ("deposits", shown(&self.deposits)),
         ]);
-        let mut markets = table(&["market", "symbol", "mark", "best bid", "best ask", "bids", "asks", "open interest"], 2);
+        let mut markets =
+            table(&["market", "symbol", "mark", "best bid", "best ask", "bids", "asks", "open interest"], 2);
         for line in &self.markets {
             let side = |price: &Option<String>| price.as_deref().map_or("none".into(), shown);
             markets.add_row([
@@ -501,7 +511,8 @@ impl Overview {
                 shown(&line.open_interest),
             ]);
         }
-        let mut accounts = table(&["account", "role", "collateral", "unrealised", "equity", "positions", "open orders"], 2);
+        let mut accounts =
+            table(&["account", "role", "collateral", "unrealised", "equity", "positions", "open orders"], 2);
         for line in self.accounts.iter().take(ROWS_SHOWN) {
             accounts.add_row([
                 line.account.to_string(),
@@ -558,7 +569,14 @@ impl Market {
         let facts = facts(&[
             ("market", format!("{} ({})", self.market, self.symbol)),
             ("mark", shown(&self.mark)),
-            ("margin", format!("{} initial, {} maintenance", percent(self.initial_margin_ppm), percent(self.maintenance_margin_ppm))),
+            (
+                "margin",
+                format!(
+                    "{} initial, {} maintenance",
+                    percent(self.initial_margin_ppm),
+                    percent(self.maintenance_margin_ppm)
+                ),
+            ),
             ("fees", format!("{} maker, {} taker", percent(self.maker_fee_ppm), percent(self.taker_fee_ppm))),
             ("open interest", shown(&self.open_interest)),
             ("levels", format!("{} bids, {} asks", grouped(self.bids.len() as u64), grouped(self.asks.len() as u64))),
@@ -569,7 +587,8 @@ impl Market {
                 Some(Level { price, size, orders }) => [shown(price), shown(size), orders.to_string()],
                 None => Default::default(),
             };
-            let ([bid, bid_size, bids], [ask, ask_size, asks]) = (cells(self.bids.get(index)), cells(self.asks.get(index)));
+            let ([bid, bid_size, bids], [ask, ask_size, asks]) =
+                (cells(self.bids.get(index)), cells(self.asks.get(index)));
             depth.add_row([bids, bid_size, bid, ask, ask_size, asks]);
         }
         format!("{facts}{depth}\n{}", rest(self.bids.len().max(self.asks.len())))
@@ -580,12 +599,28 @@ impl Batch {
     fn text(&self) -> String {
         let proofs = match &self.proofs {
             None => "not proven".to_string(),
-            Some(proofs) => format!("{} segments, {}", proofs.len(), bytes(proofs.iter().sum())),
+            Some(proofs) => format!("{}, {}", count(proofs.len() as u64, "segment"), bytes(proofs.iter().sum())),
         };
         let facts = facts(&[
             ("batch", self.batch.to_string()),
-            ("commands", format!("{}: {} accepted, {} rejected, {} fills", grouped(self.commands), grouped(self.accepted), grouped(self.rejected), grouped(self.fills))),
-            ("published", format!("{} ({:.2} bytes a command)", bytes(self.published_bytes), self.published_bytes as f64 / self.commands.max(1) as f64)),
+            (
+                "commands",
+                format!(
+                    "{}: {} accepted, {} rejected, {} fills",
+                    grouped(self.commands),
+                    grouped(self.accepted),
+                    grouped(self.rejected),
+                    grouped(self.fills)
+                ),
+            ),
+            (
+                "published",
+                format!(
+                    "{} ({:.2} bytes a command)",
+                    bytes(self.published_bytes),
+                    self.published_bytes as f64 / self.commands.max(1) as f64
+                ),
+            ),
             ("proofs", proofs),
             ("root", short_hex(&self.root)),
         ]);

@@ -21,7 +21,7 @@ use holdfast_circuit::{
     verify::{decode_proof, verifying_key},
     witness::Segment,
 };
-use holdfast_crypto::field::digest_to_hex;
+use holdfast_crypto::{Digest, field::digest_to_hex};
 use holdfast_prover::{Prover, SegmentLimits, fill_batch, shapes};
 use indicatif::ProgressBar;
 use openvm_stark_backend::codec::Encode;
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     dir::{BatchRecord, Dir, Settings, proof_name, record_root},
     error::{Error, Result, same, unexpected},
-    ui::{Ui, bytes, facts, grouped, interrupted, memory_peak_bytes, rate, seconds},
+    ui::{Ui, bytes, count, facts, grouped, interrupted, memory_peak_bytes, rate, seconds},
 };
 
 /// Most processes that prove beside each other.
@@ -103,33 +103,47 @@ enum Progress {
         tables: BTreeMap<String, TableCells>,
     },
     /// A segment was proven before.
-    Found { batch: u32, segment: usize, commands: u64 },
+    Found {
+        batch: u32,
+        segment: usize,
+        commands: u64,
+    },
     /// A batch has this many segments.
-    Cut { batch: u32, segments: usize },
-    Done { peak_memory_bytes: u64 },
+    Cut {
+        batch: u32,
+        segments: usize,
+    },
+    Done {
+        peak_memory_bytes: u64,
+    },
 }
 
 pub fn run(options: &Options, ui: Ui) -> Result<Report> {
-    let dir = Dir::open(&options.dir)?;
-    let batches = dir.batches()?;
     if let Some(share) = options.share {
+        let dir = Dir::open(&options.dir)?;
+        let batches = dir.batches()?;
         // A process of another that has set everything up.
-        let settings = dir.settings()?.ok_or_else(|| unexpected(options.dir.display(), "settings of the proofs", "none"))?;
+        let settings =
+            dir.settings()?.ok_or_else(|| unexpected(options.dir.display(), "settings of the proofs", "none"))?;
         let mut report = |progress| {
             let mut line = serde_json::to_string(&progress).expect("progress is JSON");
             line.push('\n');
             let written = std::io::stdout().write_all(line.as_bytes());
             written.map_err(|error| Error::file("write", Path::new("standard output"), error))
         };
-        prove_share(&dir, &batches, &settings, share, &mut report)?;
+        prove_share(&Prover::new(), &dir, &batches, &settings, share, &mut report)?;
         report(Progress::Done { peak_memory_bytes: memory_peak_bytes() })?;
         return Ok(Report::default());
     }
     if !(1..=JOBS_MAX).contains(&options.jobs) {
         return Err(unexpected("--jobs", format!("1 to {JOBS_MAX}"), options.jobs));
     }
-    dir.remove_temporaries()?;
-    let settings = settle(&dir, options.segment_rows)?;
+    let dir = Dir::open_to_write(&options.dir)?;
+    let batches = dir.batches()?;
+    // With more than one process, this one does not prove.
+    let prover = (options.jobs == 1).then(Prover::new);
+    let key = prover.as_ref().map_or_else(|| verifying_key().pre_hash, |prover| prover.verifying_key().pre_hash);
+    let settings = settle(&dir, &key, options.segment_rows)?;
     let mut unproven = Vec::new();
     for batch in &batches {
         if dir.proof_record(batch.batch)?.is_none() {
@@ -141,10 +155,12 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     let mut tally = Tally { dir: &dir, bar: bar.clone(), open: BTreeMap::new(), report: Report::default() };
     tally.report.batches_found = (batches.len() - unproven.len()) as u64;
     if !unproven.is_empty() {
-        if options.jobs == 1 {
-            prove_share(&dir, &batches, &settings, Share { index: 0, of: 1 }, &mut |progress| tally.take(progress))?;
-        } else {
-            prove_in_processes(options, &mut tally)?;
+        match &prover {
+            None => prove_in_processes(options, &mut tally)?,
+            Some(prover) => {
+                let all = Share { index: 0, of: 1 };
+                prove_share(prover, &dir, &batches, &settings, all, &mut |progress| tally.take(progress))?;
+            }
         }
     }
     bar.finish_and_clear();
@@ -159,7 +175,7 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
 }
 
 /// The settings that the directory's proofs have, or from now on shall have.
-fn settle(dir: &Dir, segment_rows: Option<u64>) -> Result<Settings> {
+fn settle(dir: &Dir, key: &Digest, segment_rows: Option<u64>) -> Result<Settings> {
     let rows_max = SegmentLimits::ROWS_MAX as u64;
     if let Some(rows) = segment_rows
         && !(1..=rows_max).contains(&rows)
@@ -168,7 +184,7 @@ fn settle(dir: &Dir, segment_rows: Option<u64>) -> Result<Settings> {
     }
     let default = SegmentLimits::default();
     let wanted = Settings {
-        verifying_key: digest_to_hex(&verifying_key().pre_hash),
+        verifying_key: digest_to_hex(key),
         segment_rows: segment_rows.unwrap_or(default.rows as u64),
         segment_slots: default.slots as u64,
     };
@@ -177,7 +193,10 @@ fn settle(dir: &Dir, segment_rows: Option<u64>) -> Result<Settings> {
         return Ok(wanted);
     };
     let proofs = dir.path().join("proofs");
-    let another = format!("the proofs that are there were made otherwise: to make all of them again, remove {}/* first", proofs.display());
+    let another = format!(
+        "the proofs that are there were made otherwise: to make all of them again, remove {}/* first",
+        proofs.display()
+    );
     let what = |field: &str| format!("{}/settings.json, {field}", proofs.display());
     let check = || {
         same(what("verifying_key"), &wanted.verifying_key, &found.verifying_key)?;
@@ -185,7 +204,9 @@ fn settle(dir: &Dir, segment_rows: Option<u64>) -> Result<Settings> {
             same(what("segment_rows"), rows, found.segment_rows)?;
         }
         let slots_max = SegmentLimits::SLOTS_MAX as u64;
-        for (field, max, got) in [("segment_rows", rows_max, found.segment_rows), ("segment_slots", slots_max, found.segment_slots)] {
+        for (field, max, got) in
+            [("segment_rows", rows_max, found.segment_rows), ("segment_slots", slots_max, found.segment_slots)]
+        {
             if !(1..=max).contains(&got) {
                 return Err(unexpected(what(field), format!("1 to {max}"), got));
             }
@@ -222,7 +243,11 @@ impl Tally<'_> {
                     sum.cells += table.cells;
                 }
                 self.bar.inc(commands);
-                self.bar.set_message(format!("batch {batch}, segment {segment}: {} in {}", bytes(length), seconds(prove_seconds)));
+                self.bar.set_message(format!(
+                    "batch {batch}, segment {segment}: {} in {}",
+                    bytes(length),
+                    seconds(prove_seconds)
+                ));
                 self.open.entry(batch).or_default().1.insert(segment);
                 batch
             }
@@ -300,7 +325,11 @@ fn prove_in_processes(options: &Options, tally: &mut Tally) -> Result<()> {
     for (index, mut child) in (0..of).zip(children) {
         let status = child.wait().map_err(|error| Error::file("wait for", &program, error))?;
         if outcome.is_ok() && !status.success() {
-            outcome = Err(if interrupted() { stopped(&options.dir) } else { Error::Worker { index, of, status: status.to_string() } });
+            outcome = Err(if interrupted() {
+                stopped(&options.dir)
+            } else {
+                Error::Worker { index, of, status: status.to_string() }
+            });
         }
     }
     outcome
@@ -318,18 +347,18 @@ enum Filled {
 
 /// Proves the segments of a share.
 fn prove_share(
+    prover: &Prover,
     dir: &Dir,
     batches: &[BatchRecord],
     settings: &Settings,
     share: Share,
     report: &mut impl FnMut(Progress) -> Result<()>,
 ) -> Result<()> {
-    let prover = Prover::new();
     thread::scope(|scope| {
         // No room: one segment is filled while another is proven, and never more than these two are in memory.
         let (filled_in, filled) = sync_channel(0);
         let filler = scope.spawn(move || fill(dir, batches, settings, share, &filled_in));
-        let proven = prove(dir, &prover, filled, report);
+        let proven = prove(dir, prover, filled, report);
         let filled = filler.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         match (proven, filled) {
             // The filler was stopped by the prover's end.
@@ -339,7 +368,12 @@ fn prove_share(
     })
 }
 
-fn prove(dir: &Dir, prover: &Prover, filled: Receiver<Filled>, report: &mut impl FnMut(Progress) -> Result<()>) -> Result<()> {
+fn prove(
+    dir: &Dir,
+    prover: &Prover,
+    filled: Receiver<Filled>,
+    report: &mut impl FnMut(Progress) -> Result<()>,
+) -> Result<()> {
     for item in filled {
         match item {
             Filled::Progress(progress) => report(progress)?,
@@ -356,10 +390,20 @@ fn prove(dir: &Dir, prover: &Prover, filled: Receiver<Filled>, report: &mut impl
                 let failed = |source| Error::Prove { batch, segment: index, source };
                 let proof = prover.prove(*segment).map_err(failed)?;
                 let prove_seconds = started.elapsed().as_secs_f64();
-                let encoded = proof.encode_to_vec().map_err(|error| Error::file("encode", Path::new(&proof_name(batch, index)), error))?;
+                let encoded = proof
+                    .encode_to_vec()
+                    .map_err(|error| Error::file("encode", Path::new(&proof_name(batch, index)), error))?;
                 dir.put_proof(batch, index, &encoded)?;
                 let length = encoded.len() as u64;
-                report(Progress::Proven { batch, segment: index, commands, bytes: length, fill_seconds, prove_seconds, tables })?;
+                report(Progress::Proven {
+                    batch,
+                    segment: index,
+                    commands,
+                    bytes: length,
+                    fill_seconds,
+                    prove_seconds,
+                    tables,
+                })?;
                 if interrupted() {
                     return Err(stopped(dir.path()));
                 }
@@ -370,7 +414,13 @@ fn prove(dir: &Dir, prover: &Prover, filled: Receiver<Filled>, report: &mut impl
 }
 
 /// Executes all batches: those that are proven natively, the others segment by segment.
-fn fill(dir: &Dir, batches: &[BatchRecord], settings: &Settings, share: Share, filled: &SyncSender<Filled>) -> Result<()> {
+fn fill(
+    dir: &Dir,
+    batches: &[BatchRecord],
+    settings: &Settings,
+    share: Share,
+    filled: &SyncSender<Filled>,
+) -> Result<()> {
     let limits = SegmentLimits { rows: settings.segment_rows as usize, slots: settings.segment_slots as usize };
     let send = |item| filled.send(item).map_err(|_| Error::Stopped);
     let mut engine = dir.engine()?;
@@ -428,14 +478,36 @@ fn is_proven(dir: &Dir, batch: u32, index: usize, segment: &Segment) -> Result<b
 impl Report {
     pub fn text(&self) -> String {
         if self.segments == 0 && self.batches == 0 {
-            return format!("  nothing to prove: all {} batches are proven\n", grouped(self.batches_found));
+            return format!("  nothing to prove: {} proven already\n", count(self.batches_found, "batch"));
         }
         let facts = facts(&[
-            ("proven", format!("{} commands in {} segments of {} batches", grouped(self.commands), grouped(self.segments), grouped(self.batches))),
-            ("before", format!("{} batches, {} segments", grouped(self.batches_found), grouped(self.segments_found))),
+            (
+                "proven",
+                format!(
+                    "{} in {} of {}",
+                    count(self.commands, "command"),
+                    count(self.segments, "segment"),
+                    count(self.batches, "batch")
+                ),
+            ),
+            (
+                "before",
+                format!(
+                    "{}, and {} of others",
+                    count(self.batches_found, "batch"),
+                    count(self.segments_found, "segment")
+                ),
+            ),
             ("time", format!("{} ({:.0} commands/s)", seconds(self.prove_seconds), self.commands_per_second)),
             ("cells", format!("{} ({:.0} a command)", grouped(self.cells), self.cells_per_command)),
-            ("proofs", format!("{} ({:.0} bytes a command)", bytes(self.proof_bytes), self.proof_bytes as f64 / self.commands.max(1) as f64)),
+            (
+                "proofs",
+                format!(
+                    "{} ({:.0} bytes a command)",
+                    bytes(self.proof_bytes),
+                    self.proof_bytes as f64 / self.commands.max(1) as f64
+                ),
+            ),
             ("memory", format!("{} at most", bytes(self.peak_memory_bytes))),
         ]);
         facts + &self.table_text()
@@ -451,7 +523,13 @@ impl Report {
         let mut shown = crate::commands::table(&["table", "rows", "columns", "cells", "cells a command"], 1);
         for (name, table) in tables {
             let per_command = format!("{:.0}", table.cells as f64 / self.commands.max(1) as f64);
-            shown.add_row([name.clone(), grouped(table.rows), grouped(table.columns), grouped(table.cells), per_command]);
+            shown.add_row([
+                name.clone(),
+                grouped(table.rows),
+                grouped(table.columns),
+                grouped(table.cells),
+                per_command,
+            ]);
         }
         format!("{shown}\n")
     }

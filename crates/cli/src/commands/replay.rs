@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result, unexpected},
     flow::{Counts, Feedback, Flow, FlowError, FlowEvent, Mapper, default_genesis},
     order_events,
-    ui::{Ui, decimal, facts, grouped, interrupted, rate, seconds, short_hex, shown},
+    ui::{Ui, count, decimal, facts, grouped, interrupted, rate, seconds, short_hex, shown},
 };
 
 /// The sample that the `holdfast` command brings along.
@@ -135,13 +135,15 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
         End::Complete => {}
         End::Stopped => return Err(Error::Stopped),
         End::Interrupted => {
-            let advice = format!("{batches} batches are written; run the same command again to continue");
+            let advice =
+                format!("written so far: {}; run the same command again to continue", count(batches.into(), "batch"));
             return Err(Error::Interrupted { advice });
         }
         End::Failed(source) => {
             let commands = executor.total.commands + executor.tally.commands;
             let advice = format!(
-                "the {batches} full batches before it are written; `--limit {commands}` replays what is good of the input"
+                "written so far: {}; `--limit {commands}` replays all that is good of the input",
+                count(batches.into(), "full batch")
             );
             return Err(Error::Flow { source, advice });
         }
@@ -193,11 +195,26 @@ impl Report {
             ("commands", grouped(self.commands)),
             ("rejected", format!("{}{rejects}", grouped(self.rejected))),
             ("fills", format!("{}, worth {}", grouped(self.fills), grouped(self.volume as i128))),
-            ("executed", format!("{} commands/s on one core ({})", grouped(self.commands_per_second as u64), seconds(self.execute_seconds))),
-            ("batches", format!("{}, {:.1} bytes a command published{}", grouped(self.batches), per_command, match self.batches_found {
-                0 => String::new(),
-                found => format!("; {} were there already", grouped(found)),
-            })),
+            (
+                "executed",
+                format!(
+                    "{} commands/s on one core ({})",
+                    grouped(self.commands_per_second as u64),
+                    seconds(self.execute_seconds)
+                ),
+            ),
+            (
+                "batches",
+                format!(
+                    "{}, {:.1} bytes a command published{}",
+                    grouped(self.batches),
+                    per_command,
+                    match self.batches_found {
+                        0 => String::new(),
+                        found => format!("; {} were there already", grouped(found)),
+                    }
+                ),
+            ),
             ("genesis", short_hex(&self.genesis_root)),
             ("root", format!("{} (hashing {}, beside execution)", short_hex(&self.root), seconds(self.root_seconds))),
             ("total", seconds(self.seconds)),
@@ -206,7 +223,9 @@ impl Report {
 
     /// Best bid and ask at the end, for display.
     pub fn best_prices(&self, tick_decimals: u32) -> String {
-        let show = |side: Option<(u32, u64)>| side.map_or("none".into(), |(price, _)| shown(&decimal(price.into(), tick_decimals)));
+        let show = |side: Option<(u32, u64)>| {
+            side.map_or("none".into(), |(price, _)| shown(&decimal(price.into(), tick_decimals)))
+        };
         format!("{} / {}", show(self.best[0]), show(self.best[1]))
     }
 }
@@ -216,7 +235,9 @@ fn read(flow: Flow, events: &SyncSender<Vec<std::result::Result<FlowEvent, FlowE
     let mut chunk = Vec::with_capacity(CHUNK_EVENTS);
     for event in flow {
         chunk.push(event);
-        if chunk.len() == CHUNK_EVENTS && events.send(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_EVENTS))).is_err() {
+        if chunk.len() == CHUNK_EVENTS
+            && events.send(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_EVENTS))).is_err()
+        {
             return;
         }
     }

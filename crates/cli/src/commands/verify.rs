@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::{
     dir::{Dir, proof_name, proof_record_name, record_name, sha256_hex},
     error::{Result, same, unexpected},
-    ui::{Ui, bytes, facts, good, grouped, rate, seconds},
+    ui::{Ui, bytes, count, facts, good, rate, seconds},
 };
 
 #[derive(Debug, Clone)]
@@ -55,8 +55,9 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     let (settings, proofs) = dir.proof_records(&batches)?;
     let key = verifying_key();
     let verifying_key = digest_to_hex(&key.pre_hash);
-    same("proofs/settings.json, verifying_key", &verifying_key, &settings.verifying_key)
-        .map_err(|error| error.advise("the proofs were made by another version of the rules, which this program does not vouch for"))?;
+    same("proofs/settings.json, verifying_key", &verifying_key, &settings.verifying_key).map_err(|error| {
+        error.advise("the proofs were made by another version of the rules, which this program does not vouch for")
+    })?;
 
     let bar = ui.bar("verify", "commands", Some(batches.iter().map(|batch| batch.commands).sum()));
     let mut chain = Chain::new(root_genesis);
@@ -105,20 +106,38 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
 
 impl Report {
     pub fn text(&self) -> String {
-        let pinned = if self.genesis_pinned {
-            "as you gave it"
-        } else {
-            "taken from the directory: pin it with --genesis-root"
-        };
+        let pinned =
+            if self.genesis_pinned { "as you gave it" } else { "taken from the directory: pin it with --genesis-root" };
         facts(&[
             ("genesis", format!("{} ({pinned})", self.old_root)),
             ("root", self.new_root.clone()),
-            ("batches", format!("{}: {} commands", grouped(self.batches), grouped(self.commands))),
-            ("proofs", format!("{} segments, {}, {} each", grouped(self.segments), bytes(self.proof_bytes), seconds(self.seconds_per_segment))),
+            ("chain", format!("{}, {}", count(self.batches.into(), "batch"), count(self.commands, "command"))),
+            (
+                "proofs",
+                format!(
+                    "{}, {}, {} each",
+                    count(self.segments, "segment"),
+                    bytes(self.proof_bytes),
+                    seconds(self.seconds_per_segment)
+                ),
+            ),
             ("data", format!("{} published", bytes(self.published_bytes))),
             ("key", self.verifying_key.clone()),
-            ("time", format!("{} ({:.0} commands/s)", seconds(self.verify_seconds), rate(self.commands, self.verify_seconds))),
-            ("verdict", format!("{}: every root follows from the one before by the rules and the published commands", good("valid"))),
+            (
+                "time",
+                format!(
+                    "{} ({:.0} commands/s)",
+                    seconds(self.verify_seconds),
+                    rate(self.commands, self.verify_seconds)
+                ),
+            ),
+            (
+                "verdict",
+                format!(
+                    "{}: every root follows from the one before by the rules and the published commands",
+                    good("valid")
+                ),
+            ),
         ])
     }
 }
