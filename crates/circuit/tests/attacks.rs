@@ -4,9 +4,10 @@ mod common;
 
 use common::{
     attacks::{
-        ALICE, Adviser, BOB, CAROL, FIRST, Liar, OPERATOR, ORACLE, Reader, START, Stage, amend, buy, cancel,
-        cancel_all, changed_untouched_child, deposit, forged_outcomes, invented_end, mark, place, read_from_the_future,
-        release, skipped_maker, split_history, stale_read, time, withdraw, wrong_neighbour,
+        ALICE, Adviser, BOB, CAROL, FIRST, Hash, Liar, OPERATOR, ORACLE, Reader, START, Stage, amend, buy, cancel,
+        cancel_all, changed_untouched_child, deposit, forged_outcomes, invented_end, invented_hash, mark, place,
+        read_from_the_future, release, skipped_maker, slot_outside_its_region, split_history, stale_read, time,
+        withdraw, wrong_neighbour,
     },
     checker,
     forge::{Honest, Place, Version},
@@ -125,6 +126,16 @@ fn an_order_behind_a_wrong_neighbour_violates_the_insertion() {
     assert_eq!(refusal(&wrong_neighbour(&checker(), honest)), None);
 }
 
+/// Bob's bid in market 1 put behind the last bid of market 0, where the end of the book makes it look well placed.
+#[test]
+fn an_order_in_the_book_of_another_market_violates_the_insertion() {
+    let mut forger = Stage::new().forger();
+    let mut adviser = Adviser(|_, _| i64::from(FIRST + 1));
+    let order = place(BOB, 1, Side::Buy, TimeInForce::GoodTillCancel, 1_985, 10);
+    assert_eq!(forger.apply(&mut adviser, &order), Outcome::Accepted);
+    check(&forger.finish(&checker(), true), Refusal::Constraint(Table::Step(Step::Rest)));
+}
+
 #[test]
 fn a_rejection_dropped_from_the_published_commands_breaks_the_chain_of_steps() {
     let mut forger = Stage::new().forger();
@@ -241,6 +252,25 @@ fn a_root_from_another_batch_is_not_reached() {
 }
 
 #[test]
+fn an_invented_hash_is_not_that_of_its_input() {
+    for hash in [Hash::RootOld, Hash::RootNew, Hash::Digest] {
+        assert_eq!(refusal(&invented_hash(&checker(), hash)), Some(Refusal::Bus(Bus::Poseidon2)), "{hash:?}");
+    }
+}
+
+#[test]
+fn a_slot_outside_its_region_is_out_of_range() {
+    check(&slot_outside_its_region(&checker()), Refusal::Bus(Bus::Range));
+}
+
+#[test]
+fn a_batch_closed_twice_violates_the_segment() {
+    let mut forger = Stage::new().forger();
+    forger.apply(&mut Honest, &deposit(ALICE, 100));
+    check(&forger.finish_closing(&checker(), 2), Refusal::Constraint(Table::Segment));
+}
+
+#[test]
 fn an_invented_end_of_a_batch_is_refused() {
     check(&invented_end(&checker()), Refusal::Bus(Bus::Range));
 }
@@ -267,6 +297,17 @@ fn a_cancel_all_of_other_orders_violates_the_sweep() {
             assert_eq!(refusal, steps_of(Step::Sweep), "slots {advised:?}");
         }
     }
+}
+
+/// Alice cancels in market 1, and loses an order of market 0 with it.
+#[test]
+fn a_cancel_all_in_another_market_violates_the_sweep() {
+    let mut forger = Stage::new().forger();
+    let mut slots = [FIRST, FIRST + 6].into_iter();
+    let mut adviser = Adviser(|_, _| slots.next().map_or(0, i64::from));
+    assert_eq!(forger.apply(&mut adviser, &cancel_all(ALICE, 1)), Outcome::Accepted);
+    assert!(!forger.order(FIRST).live);
+    check(&forger.finish(&checker(), true), Refusal::Constraint(Table::Step(Step::Sweep)));
 }
 
 /// A turned bit in the second sweep that ends the command early leaves Alice's later orders in the book.

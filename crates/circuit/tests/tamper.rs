@@ -229,6 +229,38 @@ fn a_row_of_padding_says_nothing() {
     }
 }
 
+/// A row is active once or not at all: one that is active −1 times could take back what another has sent, or supply what it looks up.
+#[test]
+fn a_row_is_active_once_or_not_at_all() {
+    let checker = checker();
+    let corpus = corpus(&checker);
+    for checker in checker.tables().iter().filter(|checker| has_padding(checker.table)) {
+        let Sample { filled, row } = samples(&corpus, checker)[0];
+        let segment = &corpus[filled].segment;
+        let public = segment.public.to_cells();
+        let rows = &segment.traces[checker.table.index()].as_ref().expect("the table has rows").values;
+        let honest = Window::new(rows, checker.width, row, &public);
+        let violates = |active: F, first: bool| {
+            let mut cells = honest.local.to_vec();
+            cells[0] = active;
+            let mut values = Vec::new();
+            checker.evaluate(&Window { local: &cells, first, ..honest }, &mut values);
+            checker.constraints().iter().any(|&at| values[at] != F::ZERO)
+        };
+        let name = checker.table.name();
+        for active in [-F::ONE, F::TWO, F::from_u32(1 << 16)] {
+            assert!(violates(active, true) && violates(active, false), "table {name}: active {active}");
+        }
+        if checker.table == Table::Segment {
+            // There is one segment.
+            assert!(violates(F::ZERO, true) && violates(F::ONE, false));
+            assert!(!violates(F::ONE, true) && !violates(F::ZERO, false));
+        } else {
+            assert!(!violates(F::ONE, false) && !violates(F::ZERO, false), "table {name}");
+        }
+    }
+}
+
 #[test]
 fn a_changed_public_value_is_refused() {
     let checker = checker();

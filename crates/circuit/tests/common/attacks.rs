@@ -407,3 +407,47 @@ pub fn changed_untouched_child(checker: &Checker<'_>) -> Segment {
     replace(checker, &mut segment, Table::Merkle, rows.values);
     segment
 }
+
+/// A hash that does not follow from what is hashed: the root before or after the segment, or the digest of its commands.
+#[derive(Debug, Clone, Copy)]
+pub enum Hash {
+    RootOld,
+    RootNew,
+    Digest,
+}
+
+/// Another digest in place of a hash at the end of its chain, in the row that computes it and in public.
+pub fn invented_hash(checker: &Checker<'_>, hash: Hash) -> Segment {
+    let stage = Stage::new();
+    let mut forger = stage.forger();
+    assert_eq!(forger.apply(&mut Honest, &deposit(ALICE, 100)), Outcome::Accepted);
+    let mut segment = forger.finish(checker, true);
+    let (table, public) = match hash {
+        Hash::RootOld => (Table::Merkle, &mut segment.public.root_old),
+        Hash::RootNew => (Table::Merkle, &mut segment.public.root_new),
+        Hash::Digest => (Table::Commands, &mut segment.public.digest_out),
+    };
+    let honest = *public;
+    public[0] += F::ONE;
+    let invented = *public;
+    let mut rows = active(&segment, table, checker.table(table).width);
+    let at = rows.windows(honest.len()).position(|cells| cells == honest).expect("some row computes the hash");
+    rows[at..at + honest.len()].copy_from_slice(&invented);
+    replace(checker, &mut segment, table, rows);
+    segment
+}
+
+/// Bob's account opened as an order: a slot so far outside of the orders' region that it lies in that of the accounts.
+pub fn slot_outside_its_region(checker: &Checker<'_>) -> Segment {
+    let stage = Stage::new();
+    let mut forger = stage.forger();
+    assert_eq!(forger.apply(&mut Honest, &deposit(ALICE, 100)), Outcome::Accepted);
+    let (orders, accounts) = (Kind::Order.region(), Kind::Account.region());
+    let outside = (accounts.leaf(BOB, 0) - orders.base) / orders.outer_stride;
+    assert_eq!(orders.leaf(outside, 0), accounts.leaf(BOB, 0));
+    let mut cells = stage.store().slot_cells(Kind::Account, BOB, 0);
+    cells.truncate(record_cells(Kind::Order));
+    let version = Version { timestamp: 0, cells: cells.into_iter().map(i64::from).collect() };
+    *forger.versions((Kind::Order, outside, 0)) = vec![version.clone(), version];
+    forger.finish(checker, true)
+}

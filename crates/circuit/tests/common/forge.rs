@@ -204,15 +204,20 @@ impl Forger {
     }
 
     /// Ends the segment: makes everything fit as far as it can be made to.
-    pub fn finish(mut self, checker: &Checker<'_>, closes: bool) -> Segment {
+    pub fn finish(self, checker: &Checker<'_>, closes: bool) -> Segment {
+        self.finish_closing(checker, i64::from(closes))
+    }
+
+    /// Ends the segment, and as many batches.
+    pub fn finish_closing(mut self, checker: &Checker<'_>, closes: i64) -> Segment {
         let system = self.versions((Kind::System, 0, 0));
         let (first, last) = (system[0].clone(), system.last().expect("a slot has a first version").clone());
         let mut counted = last.cells.clone();
-        counted[SYSTEM_BATCHES] += i64::from(closes);
+        counted[SYSTEM_BATCHES] += closes;
         let timestamp = i64::from(ACCESSES_MAX) * self.clock;
         self.versions((Kind::System, 0, 0)).push(Version { timestamp, cells: counted.clone() });
         let gap = timestamp - 1 - last.timestamp;
-        let mut segment = vec![F::ONE, F::from_bool(closes)];
+        let mut segment = vec![F::ONE, field(closes)];
         for value in [gap, self.clock] {
             segment.extend([field(value & ((1 << LIMB_BITS) - 1)), field(value >> LIMB_BITS)]);
         }
