@@ -1,4 +1,6 @@
 //! The constraints and the filling of rows against the native engine, on the same random streams.
+//!
+//! `HOLDFAST_COMMANDS` makes the streams longer, `HOLDFAST_SEED` other.
 
 mod common;
 

@@ -18,7 +18,10 @@ use holdfast_circuit::{
     check::{Message, TableChecker, Window, range_place},
     row::Bus,
 };
-use holdfast_crypto::{F, field::cell_to_canonical};
+use holdfast_crypto::{
+    F,
+    field::{DIGEST_CELLS, cell_to_canonical},
+};
 use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
 use rand_chacha::{
     ChaCha8Rng,
@@ -258,6 +261,29 @@ fn a_row_is_active_once_or_not_at_all() {
         } else {
             assert!(!violates(F::ONE, false) && !violates(F::ZERO, false), "table {name}");
         }
+    }
+}
+
+/// A node of the tree receives each child once or not at all: twice, an unchanged child could have two histories.
+#[test]
+fn a_child_is_touched_once_or_not_at_all() {
+    let checker = checker();
+    let corpus = corpus(&checker);
+    let checker = checker.table(Table::Merkle);
+    let rows = &corpus[0].segment.traces[checker.table.index()].as_ref().expect("the table has rows").values;
+    let honest = Window::new(rows, checker.width, 0, &[]);
+    for touched in [3, 4] {
+        let violates = |count: F| {
+            let mut cells = honest.local.to_vec();
+            let (before, after) = cells[5..].split_at_mut(3 * DIGEST_CELLS);
+            after.copy_from_slice(before);
+            cells[touched] = count;
+            let mut values = Vec::new();
+            checker.evaluate(&Window { local: &cells, ..honest }, &mut values);
+            checker.constraints().iter().any(|&at| values[at] != F::ZERO)
+        };
+        assert!(violates(F::TWO) && violates(-F::ONE), "column {touched}");
+        assert!(!violates(F::ZERO) && !violates(F::ONE), "column {touched}");
     }
 }
 
