@@ -51,6 +51,14 @@ struct Shared<'a> {
     sweep: Vec<u32>,
 }
 
+impl Shared<'_> {
+    /// Counts one look-up of the range table.
+    #[inline]
+    fn count_range(&mut self, value: u32, bits: u32) {
+        self.range_counts[(1 << bits) + value as usize - 1] += 1;
+    }
+}
+
 /// A row that is filled with values.
 struct Fill<'a, 'b> {
     shared: &'a mut Shared<'b>,
@@ -113,7 +121,7 @@ impl Row for Fill<'_, '_> {
     fn range(&mut self, active: &i64, e: &i64, bits: u32) {
         assert!(*e >= 0 && *e >> bits == 0, "an honest row keeps its ranges: {e} has more than {bits} bits");
         if *active != 0 {
-            self.shared.range_counts[(1 << bits) + *e as usize - 1] += 1;
+            self.shared.count_range(*e as u32, bits);
         }
     }
     fn interact(&mut self, _: Bus, _: bool, _: Vec<i64>, _: i64) {}
@@ -303,7 +311,7 @@ impl<'a> Builder<'a> {
         let mut segment = vec![F::ONE, F::from_bool(closes)];
         for (value, bits) in [(gap, GAP_BITS), (self.clock, CLOCK_BITS)] {
             for (limb, bits) in [(value & ((1 << LIMB_BITS) - 1), LIMB_BITS), (value >> LIMB_BITS, bits - LIMB_BITS)] {
-                self.shared.range_counts[(1 << bits) + limb as usize - 1] += 1;
+                self.shared.count_range(limb, bits);
                 segment.push(F::from_u32(limb));
             }
         }
@@ -349,7 +357,7 @@ impl<'a> Builder<'a> {
                     let limb_bits = (bits - done).min(LIMB_BITS);
                     let limb = (value >> done) & ((1 << limb_bits) - 1);
                     table.push(F::from_u32(limb));
-                    self.shared.range_counts[(1 << limb_bits) + limb as usize - 1] += 1;
+                    self.shared.count_range(limb, limb_bits);
                     done += limb_bits;
                 }
             }
