@@ -10,6 +10,8 @@
 use p3_field::PrimeField32;
 use p3_field::integers::QuotientMap;
 
+use crate::hex::{HexError, from_hex, to_hex};
+
 /// An element of the BabyBear field.
 pub use p3_baby_bear::BabyBear as F;
 
@@ -42,6 +44,15 @@ pub enum DecodeError {
     Index { max: u32, got: u32 },
     #[error("expected a height of at most {max}, got {got}")]
     Height { max: u32, got: u32 },
+}
+
+impl From<HexError> for DecodeError {
+    fn from(error: HexError) -> Self {
+        match error {
+            HexError::Length { expected, got } => Self::Length { expected, got },
+            HexError::Digit { position, got } => Self::HexDigit { position, got },
+        }
+    }
 }
 
 /// The element of canonical value `value`, or `None` where `value` is not below [`PRIME`].
@@ -78,13 +89,7 @@ pub fn digest_decode(bytes: &[u8; DIGEST_BYTES]) -> Result<Digest, DecodeError> 
 
 /// Writes the encoding of a digest as 64 lower-case hexadecimal digits, without a prefix.
 pub fn digest_to_hex(digest: &Digest) -> String {
-    let mut text = String::with_capacity(2 * DIGEST_BYTES);
-    for byte in digest_encode(digest) {
-        for nibble in [byte >> 4, byte & 0xf] {
-            text.push(char::from(HEX_DIGITS[usize::from(nibble)]));
-        }
-    }
-    text
+    to_hex(&digest_encode(digest))
 }
 
 /// Reads what [`digest_to_hex`] writes, and nothing else: neither upper case nor a prefix.
@@ -93,20 +98,5 @@ pub fn digest_to_hex(digest: &Digest) -> String {
 /// [`DecodeError::Length`] where the text is not 64 bytes, [`DecodeError::HexDigit`] where a byte of it is not a
 /// lower-case hexadecimal digit, [`DecodeError::Cell`] where a cell's value is not below [`PRIME`].
 pub fn digest_from_hex(text: &str) -> Result<Digest, DecodeError> {
-    let text = text.as_bytes();
-    if text.len() != 2 * DIGEST_BYTES {
-        return Err(DecodeError::Length { expected: 2 * DIGEST_BYTES, got: text.len() });
-    }
-    let mut bytes = [0; DIGEST_BYTES];
-    for (position, &digit) in text.iter().enumerate() {
-        let nibble = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            got => return Err(DecodeError::HexDigit { position, got }),
-        };
-        bytes[position / 2] = (bytes[position / 2] << 4) | nibble;
-    }
-    digest_decode(&bytes)
+    digest_decode(&from_hex(text)?)
 }
-
-const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -25,19 +25,18 @@ use std::array;
 use std::sync::LazyLock;
 
 use p3_baby_bear::{Poseidon2BabyBear, default_babybear_poseidon2_16};
-use p3_field::{Field, PackedFieldPow2, PackedValue, PrimeCharacteristicRing};
+use p3_field::{PackedValue, PrimeCharacteristicRing};
 use p3_symmetric::Permutation;
 
 use crate::field::{DIGEST_CELLS, DIGEST_ZERO, Digest, F};
+use crate::lanes::{self, Packed, columns_of_rows, transposed};
 
 /// Cells in the permutation's state: two digests.
 pub const WIDTH: usize = 2 * DIGEST_CELLS;
 
 /// Pairs that [`compress_many`] hashes side by side on the instruction set it was compiled for.
-pub const LANES: usize = Packed::WIDTH;
-const _: () = assert!(WIDTH.is_multiple_of(LANES));
-
-type Packed = <F as Field>::Packing;
+pub const LANES: usize = lanes::LANES;
+const _: () = assert!(WIDTH == lanes::ROW_CELLS);
 
 static PERMUTATION: LazyLock<Poseidon2BabyBear<WIDTH>> = LazyLock::new(default_babybear_poseidon2_16);
 
@@ -76,14 +75,8 @@ pub fn compress_many(pairs: &[[Digest; 2]], out: &mut [Digest]) {
 
 fn compress_lanes(permutation: &Poseidon2BabyBear<WIDTH>, pairs: &[[Digest; 2]; LANES]) -> [Digest; LANES] {
     // Lane l of state[c] is cell c of pair l.
-    let mut state = [Packed::ZERO; WIDTH];
-    for (block, columns) in state.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-        let rows = array::from_fn(|lane| {
-            let cells: &[F] = pairs[lane].as_flattened();
-            *Packed::from_slice(&cells[block * LANES..][..LANES])
-        });
-        *columns = transposed(rows);
-    }
+    let mut state =
+        columns_of_rows(&array::from_fn(|lane| pairs[lane].as_flattened().try_into().expect("two digests are a row")));
 
     let left: [Packed; DIGEST_CELLS] = array::from_fn(|cell| state[cell]);
     permutation.permute_mut(&mut state);
@@ -101,18 +94,4 @@ fn compress_lanes(permutation: &Poseidon2BabyBear<WIDTH>, pairs: &[[Digest; 2]; 
         }
     }
     digests
-}
-
-/// Transposes a square of cells: lane j of row i becomes lane i of row j.
-///
-/// Swaps the off-diagonal quarters of every 2b × 2b square, for b = 1, 2, 4, …
-fn transposed(mut rows: [Packed; LANES]) -> [Packed; LANES] {
-    let mut block = 1;
-    while block < LANES {
-        for row in (0..LANES).filter(|row| row & block == 0) {
-            (rows[row], rows[row + block]) = rows[row].interleave(rows[row + block], block);
-        }
-        block *= 2;
-    }
-    rows
 }
