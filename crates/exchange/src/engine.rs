@@ -5,10 +5,13 @@ use holdfast_crypto::{
     tree::{SubtreeProof, Tree},
 };
 use holdfast_protocol::{
-    AccountId, Command, Genesis, GenesisError, MarketId, OrderId, Outcome, Price, Side, Size, limits,
+    AccountId, Command, Genesis, GenesisError, Instruction, MarketId, OrderId, Outcome, Price, Side, Size, limits,
 };
 
 use crate::{
+    authority::{Chained, Refusal, Verified},
+    fields::SealFields,
+    flow::Grant,
     machine::{Event, Plain},
     native::Native,
     slots::{Kind, Position, System},
@@ -54,20 +57,23 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Applies one command.
+    /// Applies one instruction. Whether its session's key has signed it is not looked at here: see [`crate::sequencer`] and [`Engine::seal`].
     ///
     /// # Panics
-    /// If the command does not conserve money and position sizes to the last unit, or breaks an invariant: a bug, after which nothing may go on.
+    /// If the instruction was chained to another head than its session has now. If it does not conserve money and position sizes to the last unit, or breaks an
+    /// invariant: a bug, after which nothing may go on.
     #[inline]
-    pub fn apply(&mut self, command: &Command) -> Outcome {
+    pub fn apply(&mut self, chained: &Chained) -> Outcome {
         self.events.clear();
         let deposits_before = self.store.system().deposits;
-        let mut machine = Native::new(&mut self.store, &mut self.events);
-        let mut input = Some(first_input(command));
+        let command = &chained.instruction().command;
+        chained.assert_follows(&self.store);
+        let mut machine = Native::new(&mut self.store, &mut self.events, chained.heads());
+        let mut input = Some(Input::Authorise(0, chained.fields()));
         while let Some(step) = input {
             execute(&mut machine, step);
             let next = machine.next.take().expect("every step goes somewhere");
-            input = Input::following(next, &mut machine.frame, |id| *id);
+            input = Input::following(next, &mut machine.frame, |id| *id, |grant| command_input(command, grant));
         }
         let code = machine.code;
         let deposits_delta = self.store.system().deposits as i128 - deposits_before as i128;
@@ -77,9 +83,31 @@ impl Engine {
         Outcome::from_code(code as u8).expect("a step gives a known reject code")
     }
 
+    /// Chains an instruction to its session, and applies it.
+    pub fn instruct(&mut self, instruction: &Instruction) -> Result<Outcome, Refusal> {
+        let chained = Chained::new(&self.store, instruction)?;
+        Ok(self.apply(&chained))
+    }
+
+    /// Seals a session: its key has signed all that it has asked for so far.
+    ///
+    /// # Panics
+    /// If the session stands elsewhere than where the signature was checked, or has nothing to seal.
+    pub fn seal(&mut self, verified: &Verified) {
+        self.events.clear();
+        let (account, key) = verified.session();
+        assert!(verified.covers(self.store.session_of((account, key))), "a seal covers the head of its session");
+        let mut machine = Native::new(&mut self.store, &mut self.events, &[]);
+        execute(&mut machine, Input::Seal(0, SealFields { account: account.get(), key: key.get() }));
+    }
+
     /// What the last command did.
     pub fn events(&self) -> &[Event<Plain>] {
         &self.events
+    }
+
+    pub(crate) fn clear_events(&mut self) {
+        self.events.clear();
     }
 
     /// Counts the batch, hashes the slots touched since the last root into the tree, and returns the root.
@@ -220,18 +248,21 @@ impl Engine {
     }
 }
 
-/// The step that begins a command. (Natively the sequence number has no use.)
+/// The step of a command.
 #[inline(always)]
-fn first_input(command: &Command) -> Input<Plain> {
+fn command_input(command: &Command, grant: Grant<Plain>) -> Input<Plain> {
     match command {
-        Command::Deposit(c) => Input::Deposit(0, c.into()),
-        Command::Withdraw(c) => Input::Withdraw(0, c.into()),
-        Command::Place(c) => Input::Place(0, c.into()),
-        Command::Cancel(c) => Input::Cancel(0, c.into()),
-        Command::CancelAll(c) => Input::CancelAll(0, c.into()),
-        Command::Amend(c) => Input::Amend(0, c.into()),
-        Command::Mark(c) => Input::Mark(0, c.into()),
-        Command::Time(c) => Input::Time(0, c.into()),
-        Command::Release(c) => Input::Release(0, c.into()),
+        Command::Deposit(c) => Input::Deposit(grant, c.into()),
+        Command::Withdraw(c) => Input::Withdraw(grant, c.into()),
+        Command::Place(c) => Input::Place(grant, c.into()),
+        Command::Cancel(c) => Input::Cancel(grant, c.into()),
+        Command::CancelAll(c) => Input::CancelAll(grant, c.into()),
+        Command::Amend(c) => Input::Amend(grant, c.into()),
+        Command::Mark(c) => Input::Mark(grant, c.into()),
+        Command::Time(c) => Input::Time(grant, c.into()),
+        Command::Release(c) => Input::Release(grant, c.into()),
+        Command::Open(c) => Input::Open(grant, c.into()),
+        Command::Register(c) => Input::Register(grant, c.into()),
+        Command::Revoke(c) => Input::Revoke(grant, c.into()),
     }
 }

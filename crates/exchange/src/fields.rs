@@ -1,13 +1,34 @@
 //! The fields of a command as a step function takes them.
 
+use holdfast_crypto::F;
 use holdfast_protocol::{
-    Amend, Cancel, CancelAll, Deposit, Mark, Place, Release, SelfTrade, Side, Time, TimeInForce, Withdraw,
+    Amend, Cancel, CancelAll, Deposit, Instruction, Mark, Open, Place, Register, Release, Revoke, SelfTrade, Side,
+    Time, TimeInForce, Withdraw,
+    cells::{Blocks, COMMAND_CELLS, blocks, owner_cells},
 };
 
 use crate::{machine::Plain, record::record};
 
 record! {
-    pub struct TransferFields {
+    /// Of every instruction, before what it asks is looked at.
+    pub struct InstructionFields {
+        account: Id,
+        key: Id,
+        /// The first block: see `holdfast_protocol::cells`.
+        cells: Fields<7>,
+    }
+}
+
+record! {
+    pub struct DepositFields {
+        sender: Id,
+        account: Id,
+        amount: Wide<6>,
+    }
+}
+
+record! {
+    pub struct WithdrawFields {
         account: Id,
         amount: Wide<6>,
     }
@@ -73,13 +94,94 @@ record! {
     }
 }
 
-impl From<&Deposit> for TransferFields<Plain> {
-    fn from(c: &Deposit) -> Self {
-        Self { account: c.account.get(), amount: c.amount.get() }
+record! {
+    pub struct OpenFields {
+        sender: Id,
+        account: Id,
+        owner: Fields<6>,
     }
 }
 
-impl From<&Withdraw> for TransferFields<Plain> {
+record! {
+    pub struct RegisterFields {
+        sender: Id,
+        account: Id,
+        key: Id,
+        withdraws: Bit,
+        replaces: Bit,
+        expiry: Word,
+        x: Fields<7>,
+        y: Fields<7>,
+    }
+}
+
+record! {
+    pub struct RevokeFields {
+        sender: Id,
+        account: Id,
+        key: Id,
+    }
+}
+
+record! {
+    /// Whose signature is checked.
+    pub struct SealFields {
+        account: Id,
+        key: Id,
+    }
+}
+
+const _: () = assert!(COMMAND_CELLS == 7);
+
+impl From<&Instruction> for InstructionFields<Plain> {
+    fn from(instruction: &Instruction) -> Self {
+        Self::new(instruction, &blocks(instruction))
+    }
+}
+
+impl InstructionFields<Plain> {
+    /// Of an instruction that has these blocks.
+    pub fn new(instruction: &Instruction, blocks: &Blocks) -> Self {
+        let (account, key) = instruction.session();
+        Self { account: account.get(), key: key.get(), cells: blocks.first.map(F::new) }
+    }
+}
+
+impl From<&Deposit> for DepositFields<Plain> {
+    fn from(c: &Deposit) -> Self {
+        Self { sender: c.sender.get(), account: c.account.get(), amount: c.amount.get() }
+    }
+}
+
+impl From<&Open> for OpenFields<Plain> {
+    fn from(c: &Open) -> Self {
+        Self { sender: c.sender.get(), account: c.account.get(), owner: owner_cells(&c.owner).map(F::new) }
+    }
+}
+
+impl From<&Register> for RegisterFields<Plain> {
+    fn from(c: &Register) -> Self {
+        let point = c.public_key.point();
+        Self {
+            sender: c.sender.get(),
+            account: c.account.get(),
+            key: c.key.get(),
+            withdraws: c.withdraws,
+            replaces: c.replaces,
+            expiry: c.expiry.get(),
+            x: point.x().0,
+            y: point.y().0,
+        }
+    }
+}
+
+impl From<&Revoke> for RevokeFields<Plain> {
+    fn from(c: &Revoke) -> Self {
+        Self { sender: c.sender.get(), account: c.account.get(), key: c.key.get() }
+    }
+}
+
+impl From<&Withdraw> for WithdrawFields<Plain> {
     fn from(c: &Withdraw) -> Self {
         Self { account: c.account.get(), amount: c.amount.get() }
     }

@@ -1,6 +1,9 @@
 //! How steps follow one another: what a step keeps for later (frames), and where it goes next.
 //!
 //! ```text
+//! idle ──► authorise ──► one of place, amend, cancel, cancel_all, withdraw, deposit, mark, time, release, open, register, revoke
+//! idle ──► seal ──► idle
+//!
 //! place ──► probe* ──► margin* ──► admit ─┬─► match ─► trade ─► margin* ─► turn ─► margin* ─► fill ─┐
 //! amend ──────────────► margin* ──► admit │     ▲ │ │                                │            │ │
 //!                                         │     └─│─┴─► remove ◄─────────────────────┘            │ │
@@ -8,7 +11,7 @@
 //!                                         ├─► rest ──► idle                                        │
 //!                                         └─► expire ──► idle ◄────────────────────────────────────┘
 //! cancel ──► remove ──► idle        cancel_all ──► sweep ⇄ remove ──► idle       withdraw ──► margin* ──► payout ──► idle
-//! deposit, mark, time, release ──► idle
+//! deposit, mark, time, release, open, register, revoke ──► idle
 //! ```
 //!
 //! Every step goes to exactly one next step. What the next step must know beyond its registers travels as a *frame*, kept under the handle of the
@@ -20,7 +23,7 @@ use crate::{machine::Values, record::record};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
 pub enum Label {
-    /// Between two commands.
+    /// Between two instructions.
     Idle = 0,
     Probe = 1,
     Margin = 2,
@@ -34,11 +37,27 @@ pub enum Label {
     Remove = 10,
     Sweep = 11,
     Payout = 12,
+    /// At the step of an instruction's command.
+    Command = 13,
 }
 
 impl Label {
     pub const fn number(self) -> u32 {
         self as u32
+    }
+}
+
+record! {
+    /// What the session of an instruction says of its command.
+    pub struct Grant {
+        /// Of the instruction in its batch.
+        sequence: Id,
+        /// The session's key.
+        key: Id,
+        /// The key has expired: the command is refused.
+        expired: Bit,
+        /// The key may withdraw.
+        withdraws: Bit,
     }
 }
 
@@ -231,6 +250,8 @@ impl<V: Values> Frame<V> {
 pub enum Next<V: Values> {
     /// The command is done; the next one has this sequence number.
     Idle(V::Id),
+    /// To the step of the instruction's command.
+    Command(Grant<V>),
     /// To a step that takes up this frame.
     Resume(Label, V::Id),
     /// The same with a label that was handed down.

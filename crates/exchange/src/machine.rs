@@ -5,9 +5,11 @@
 //! `select`, and what must not happen is switched off by an `enabled` bit. Every operation is total on the values that the
 //! step functions can give it; where a bound is relied on, the operation says so.
 
+use holdfast_crypto::F;
+
 use crate::{
     flow::{Frame, Next},
-    slots::{Account, Market, Order, Position, System},
+    slots::{Account, Deployment, Market, Order, Owner, Position, Session, System},
 };
 
 /// Bits of a limb: integers are little-endian limbs, small enough that the sums of products in a multiplication of
@@ -34,6 +36,8 @@ pub trait Values: Clone + std::fmt::Debug {
     type Wide<const L: usize>: Clone + std::fmt::Debug;
     /// A signed integer whose magnitude has `L` limbs. Zero is not negative.
     type Int<const L: usize>: Clone + std::fmt::Debug;
+    /// `N` elements of the proof's field, with which nothing is computed: digests, keys, addresses.
+    type Fields<const N: usize>: Clone + std::fmt::Debug;
 }
 
 /// Plain integers: the values of native execution and of stored state.
@@ -46,6 +50,7 @@ impl Values for Plain {
     type Word = u64;
     type Wide<const L: usize> = u128;
     type Int<const L: usize> = i128;
+    type Fields<const N: usize> = [F; N];
 }
 
 pub type Bit<M> = <<M as Machine>::V as Values>::Bit;
@@ -53,6 +58,7 @@ pub type Id<M> = <<M as Machine>::V as Values>::Id;
 pub type Word<M> = <<M as Machine>::V as Values>::Word;
 pub type Wide<M, const L: usize> = <<M as Machine>::V as Values>::Wide<L>;
 pub type Int<M, const L: usize> = <<M as Machine>::V as Values>::Int<L>;
+pub type Fields<M, const N: usize> = <<M as Machine>::V as Values>::Fields<N>;
 
 /// One reading of the rules.
 pub trait Machine: Sized {
@@ -152,6 +158,26 @@ pub trait Machine: Sized {
     fn int_is_negative<const L: usize>(&mut self, a: &Int<Self, L>) -> Bit<Self>;
     fn int_magnitude<const L: usize>(&mut self, a: &Int<Self, L>) -> Wide<Self, L>;
 
+    // Field elements.
+    fn fields_zero<const N: usize>(&mut self) -> Fields<Self, N>;
+    fn fields_of(&mut self, a: &Id<Self>) -> Fields<Self, 1>;
+    fn fields_join(&mut self, a: &Fields<Self, 7>, b: &Fields<Self, 7>) -> Fields<Self, 14>;
+    fn fields_select<const N: usize>(
+        &mut self,
+        condition: &Bit<Self>,
+        then: &Fields<Self, N>,
+        otherwise: &Fields<Self, N>,
+    ) -> Fields<Self, N>;
+    /// `compress(chain, cells ‖ 0… ‖ last)`, for at most seven cells.
+    fn absorb<const N: usize>(
+        &mut self,
+        chain: &Fields<Self, 8>,
+        cells: &Fields<Self, N>,
+        last: &Id<Self>,
+    ) -> Fields<Self, 8>;
+    /// Whoever holds this public key has signed this head.
+    fn signed(&mut self, public_key: &Fields<Self, 14>, head: &Fields<Self, 8>);
+
     /// What must hold whatever the inputs are: it pins a hint, or states an invariant. Not a user's mistake: those are rejects.
     fn check(&mut self, condition: &Bit<Self>);
     /// `condition` must hold if `enabled`.
@@ -181,6 +207,12 @@ pub trait Machine: Sized {
     fn open_order(&mut self, slot: &Id<Self>) -> Order<Self::V>;
     fn close_order(&mut self, slot: &Id<Self>, new: Order<Self::V>);
     fn peek_order(&mut self, slot: &Id<Self>) -> Order<Self::V>;
+    fn open_session(&mut self, account: &Id<Self>, key: &Id<Self>) -> Session<Self::V>;
+    fn close_session(&mut self, account: &Id<Self>, key: &Id<Self>, new: Session<Self::V>);
+    fn open_owner(&mut self, account: &Id<Self>) -> Owner<Self::V>;
+    fn close_owner(&mut self, account: &Id<Self>, new: Owner<Self::V>);
+    fn peek_owner(&mut self, account: &Id<Self>) -> Owner<Self::V>;
+    fn peek_deployment(&mut self) -> Deployment<Self::V>;
 
     // Hints: advice that is not computed from the inputs. The caller pins each with checks.
     /// The order behind which an order of this price belongs in the book, or the book's sentinel. Not yet checked in any way.

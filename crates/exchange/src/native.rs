@@ -1,11 +1,12 @@
 //! The `Native` reading: plain integers on the typed state. This is the sequencer's hot path.
 
+use holdfast_crypto::{Digest, F, poseidon2::compress};
 use holdfast_protocol::limits::PPM;
 
 use crate::{
     flow::{Frame, Next},
     machine::{Event, Machine, Plain},
-    slots::{Account, Market, Order, Position, System},
+    slots::{Account, Deployment, Market, Order, Owner, Position, Session, System},
     store::Store,
 };
 
@@ -18,12 +19,14 @@ pub struct Native<'a> {
     pub code: u32,
     /// Open orders still to be swept, last first.
     pub sweep: Vec<u32>,
+    /// What the session's chain becomes by each block of the instruction, known beforehand: hashing is not done here.
+    pub heads: std::slice::Iter<'a, Digest>,
 }
 
 impl<'a> Native<'a> {
     #[inline(always)]
-    pub fn new(store: &'a mut Store, events: &'a mut Vec<Event<Plain>>) -> Self {
-        Self { store, events, next: None, frame: None, code: 0, sweep: Vec::new() }
+    pub fn new(store: &'a mut Store, events: &'a mut Vec<Event<Plain>>, heads: &'a [Digest]) -> Self {
+        Self { store, events, next: None, frame: None, code: 0, sweep: Vec::new(), heads: heads.iter() }
     }
 }
 
@@ -184,6 +187,42 @@ impl Machine for Native<'_> {
     }
 
     #[inline(always)]
+    fn fields_zero<const N: usize>(&mut self) -> [F; N] {
+        F::new_array([0; N])
+    }
+    #[inline(always)]
+    fn fields_of(&mut self, a: &u32) -> [F; 1] {
+        [F::new(*a)]
+    }
+    fn fields_join(&mut self, a: &[F; 7], b: &[F; 7]) -> [F; 14] {
+        std::array::from_fn(|i| if i < 7 { a[i] } else { b[i - 7] })
+    }
+    #[inline(always)]
+    fn fields_select<const N: usize>(&mut self, condition: &bool, then: &[F; N], otherwise: &[F; N]) -> [F; N] {
+        if *condition { *then } else { *otherwise }
+    }
+    #[inline(always)]
+    fn absorb<const N: usize>(&mut self, chain: &Digest, cells: &[F; N], last: &u32) -> Digest {
+        let absorbed = || {
+            let mut block = [F::new(*last); 8];
+            for (i, cell) in block[..7].iter_mut().enumerate() {
+                *cell = cells.get(i).copied().unwrap_or(F::new(0));
+            }
+            compress(chain, &block)
+        };
+        match self.heads.next() {
+            Some(head) => {
+                debug_assert_eq!(*head, absorbed(), "the chain was computed from where it stands");
+                *head
+            }
+            None => absorbed(),
+        }
+    }
+    /// Natively a signature is checked before the step that relies on it: see [`crate::authority::Verified`].
+    #[inline(always)]
+    fn signed(&mut self, _public_key: &[F; 14], _head: &Digest) {}
+
+    #[inline(always)]
     fn check(&mut self, condition: &bool) {
         assert!(*condition, "an invariant of the rules holds");
     }
@@ -247,6 +286,31 @@ impl Machine for Native<'_> {
     #[inline(always)]
     fn peek_order(&mut self, slot: &u32) -> Order<Plain> {
         self.store.order(*slot).clone()
+    }
+
+    #[inline(always)]
+    fn open_session(&mut self, account: &u32, key: &u32) -> Session<Plain> {
+        self.store.session(*account, *key).clone()
+    }
+    #[inline(always)]
+    fn close_session(&mut self, account: &u32, key: &u32, new: Session<Plain>) {
+        self.store.set_session(*account, *key, new);
+    }
+    #[inline(always)]
+    fn open_owner(&mut self, account: &u32) -> Owner<Plain> {
+        self.store.owner(*account).clone()
+    }
+    #[inline(always)]
+    fn close_owner(&mut self, account: &u32, new: Owner<Plain>) {
+        self.store.set_owner(*account, new);
+    }
+    #[inline(always)]
+    fn peek_owner(&mut self, account: &u32) -> Owner<Plain> {
+        self.store.owner(*account).clone()
+    }
+    #[inline(always)]
+    fn peek_deployment(&mut self) -> Deployment<Plain> {
+        self.store.deployment().clone()
     }
 
     #[inline(always)]

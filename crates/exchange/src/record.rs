@@ -1,7 +1,9 @@
 //! Records: structs of machine values that have one fixed sequence of cells.
 //!
-//! A cell is a field element below 2^30. A bit or an id is one cell, a word three, a wide integer of `L` limbs `L`, a signed integer the sign and
+//! A cell is a field element, below 2^30 but in `Fields`. A bit or an id is one cell, a word three, a wide integer of `L` limbs `L`, a signed integer the sign and
 //! then the limbs. The order of the fields is the order of the cells, in the state's leaves and in the circuit's messages alike.
+
+use holdfast_crypto::{F, field::cell_to_canonical};
 
 use crate::machine::{LIMB_BITS, Plain, Values};
 
@@ -12,6 +14,7 @@ pub trait CellReader<V: Values> {
     fn word(&mut self) -> V::Word;
     fn wide<const L: usize>(&mut self) -> V::Wide<L>;
     fn int<const L: usize>(&mut self) -> V::Int<L>;
+    fn fields<const N: usize>(&mut self) -> V::Fields<N>;
 }
 
 /// Takes a record's values, in order.
@@ -21,6 +24,7 @@ pub trait CellWriter<V: Values> {
     fn word(&mut self, value: &V::Word);
     fn wide<const L: usize>(&mut self, value: &V::Wide<L>);
     fn int<const L: usize>(&mut self, value: &V::Int<L>);
+    fn fields<const N: usize>(&mut self, value: &V::Fields<N>);
 }
 
 pub trait Record<V: Values>: Sized + Clone {
@@ -30,7 +34,7 @@ pub trait Record<V: Values>: Sized + Clone {
     fn write(&self, writer: &mut impl CellWriter<V>);
 }
 
-/// Defines a record: `record! { pub struct Name { field: Kind, … } }` with kinds `Bit`, `Id`, `Word`, `Wide<L>`, `Int<L>`, `Ids<N>` and other records.
+/// Defines a record: `record! { pub struct Name { field: Kind, … } }` with kinds `Bit`, `Id`, `Word`, `Wide<L>`, `Int<L>`, `Ids<N>`, `Fields<N>` and other records.
 macro_rules! record {
     ($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* $field:ident : $kind:tt $(<$n:literal>)?,)* }) => {
         $(#[$doc])*
@@ -76,6 +80,7 @@ macro_rules! record {
     (@type $v:ident Wide<$n:literal>) => { $v::Wide<$n> };
     (@type $v:ident Int<$n:literal>) => { $v::Int<$n> };
     (@type $v:ident Ids<$n:literal>) => { [$v::Id; $n] };
+    (@type $v:ident Fields<$n:literal>) => { $v::Fields<$n> };
     (@type $v:ident $record:ident) => { $record<$v> };
     (@cells $v:ident Bit) => { 1 };
     (@cells $v:ident Id) => { 1 };
@@ -83,6 +88,7 @@ macro_rules! record {
     (@cells $v:ident Wide<$n:literal>) => { $n };
     (@cells $v:ident Int<$n:literal>) => { ($n + 1) };
     (@cells $v:ident Ids<$n:literal>) => { $n };
+    (@cells $v:ident Fields<$n:literal>) => { $n };
     (@cells $v:ident $record:ident) => { <$record<$v> as $crate::record::Record<$v>>::CELLS };
     (@read $v:ident $r:ident Bit) => { $r.bit() };
     (@read $v:ident $r:ident Id) => { $r.id() };
@@ -90,6 +96,7 @@ macro_rules! record {
     (@read $v:ident $r:ident Wide<$n:literal>) => { $r.wide::<$n>() };
     (@read $v:ident $r:ident Int<$n:literal>) => { $r.int::<$n>() };
     (@read $v:ident $r:ident Ids<$n:literal>) => { std::array::from_fn(|_| $r.id()) };
+    (@read $v:ident $r:ident Fields<$n:literal>) => { $r.fields::<$n>() };
     (@read $v:ident $r:ident $record:ident) => { <$record<$v> as $crate::record::Record<$v>>::read($r) };
     (@write $v:ident $w:ident $f:ident Bit) => { $w.bit($f) };
     (@write $v:ident $w:ident $f:ident Id) => { $w.id($f) };
@@ -97,6 +104,7 @@ macro_rules! record {
     (@write $v:ident $w:ident $f:ident Wide<$n:literal>) => { $w.wide::<$n>($f) };
     (@write $v:ident $w:ident $f:ident Int<$n:literal>) => { $w.int::<$n>($f) };
     (@write $v:ident $w:ident $f:ident Ids<$n:literal>) => { for id in $f { $w.id(id) } };
+    (@write $v:ident $w:ident $f:ident Fields<$n:literal>) => { $w.fields::<$n>($f) };
     (@write $v:ident $w:ident $f:ident $record:ident) => { $record::write($f, $w) };
 }
 pub(crate) use record;
@@ -125,6 +133,9 @@ impl CellWriter<Plain> for PlainWriter<'_> {
     fn int<const L: usize>(&mut self, value: &i128) {
         self.0.push(u32::from(*value < 0));
         self.wide::<L>(&value.unsigned_abs());
+    }
+    fn fields<const N: usize>(&mut self, value: &[F; N]) {
+        self.0.extend(value.iter().map(|&cell| cell_to_canonical(cell)));
     }
 }
 
@@ -156,5 +167,8 @@ impl CellReader<Plain> for PlainReader<'_> {
         let negative = self.bit();
         let magnitude = self.wide::<L>() as i128;
         if negative { -magnitude } else { magnitude }
+    }
+    fn fields<const N: usize>(&mut self) -> [F; N] {
+        std::array::from_fn(|_| F::new(self.next()))
     }
 }

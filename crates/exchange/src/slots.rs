@@ -5,10 +5,12 @@
 //! | region | first leaf | leaves per slot |
 //! |---|---|---|
 //! | system | 0 | 4 |
+//! | deployment | 4 | 1 |
 //! | markets | 2^10 | 4 |
 //! | orders | 2^26 | 2 |
-//! | accounts | 2^27 | 128 per account: the account at 0, its positions at 64 + 4 × entry; 4..64 are free for later slots |
+//! | accounts | 2^27 | 128 per account: the account at 0, its owner at 4 (1 leaf), its session keys at 16 + 4 × key, its positions at 64 + 4 × entry |
 
+use holdfast_crypto::{F, field::DIGEST_ZERO};
 use holdfast_protocol::limits;
 
 use crate::{
@@ -30,8 +32,17 @@ record! {
         fresh: Id,
         /// Deposits minus withdrawals.
         deposits: Wide<7>,
+        /// Session keys that have asked for something since their signature was last checked. None at the end of a batch.
+        unsealed: Id,
         /// Batches closed so far.
         batches: Id,
+    }
+}
+
+record! {
+    /// What a signature is for: the same in all states of a deployment.
+    pub struct Deployment {
+        domain: Fields<8>,
     }
 }
 
@@ -60,6 +71,38 @@ record! {
         entries: Id,
         /// Market + 1 of each position, 0 if the entry is empty.
         directory: Ids<16>,
+    }
+}
+
+record! {
+    /// To whom an account's withdrawals go.
+    pub struct Owner {
+        /// There is one.
+        open: Bit,
+        /// Its address, 28 bits a cell.
+        address: Fields<6>,
+    }
+}
+
+record! {
+    /// A session key of an account.
+    pub struct Session {
+        /// A key is registered here.
+        live: Bit,
+        /// Coordinates x and y.
+        public_key: Fields<14>,
+        /// May withdraw.
+        withdraws: Bit,
+        /// Last moment at which its commands are carried out.
+        expiry: Word,
+        /// It has asked for something since its signature was last checked.
+        unsealed: Bit,
+        /// Keys that were registered here so far.
+        generation: Id,
+        /// Instructions of this key so far.
+        sequence: Id,
+        /// Head of the chain of its instructions.
+        head: Fields<8>,
     }
 }
 
@@ -108,6 +151,9 @@ pub enum Kind {
     Account = 3,
     Position = 4,
     Order = 5,
+    Session = 6,
+    Owner = 7,
+    Deployment = 8,
 }
 
 /// Where the slots of a kind lie: at leaf `base + outer × outer_stride + inner × inner_stride`.
@@ -128,7 +174,16 @@ pub const LEAF_CELLS: usize = 8;
 pub const NOBODY: u32 = 1 << limits::ACCOUNT_BITS;
 
 impl Kind {
-    pub const ALL: [Kind; 5] = [Kind::System, Kind::Market, Kind::Account, Kind::Position, Kind::Order];
+    pub const ALL: [Kind; 8] = [
+        Kind::System,
+        Kind::Market,
+        Kind::Account,
+        Kind::Position,
+        Kind::Order,
+        Kind::Session,
+        Kind::Owner,
+        Kind::Deployment,
+    ];
 
     pub const fn region(self) -> Region {
         let (base, outer_bits, outer_stride, inner_bits, inner_stride, leaves) = match self {
@@ -137,6 +192,9 @@ impl Kind {
             Kind::Account => (1 << 27, limits::ACCOUNT_BITS, 128, 0, 0, 4),
             Kind::Position => ((1 << 27) + 64, limits::ACCOUNT_BITS, 128, 4, 4, 4),
             Kind::Order => (1 << 26, limits::ORDER_BITS, 2, 0, 0, 2),
+            Kind::Session => ((1 << 27) + 16, limits::ACCOUNT_BITS, 128, limits::KEY_BITS, 4, 4),
+            Kind::Owner => ((1 << 27) + 4, limits::ACCOUNT_BITS, 128, 0, 0, 1),
+            Kind::Deployment => (4, 0, 0, 0, 0, 1),
         };
         Region { kind: self, base, outer_bits, outer_stride, inner_bits, inner_stride, leaves }
     }
@@ -152,6 +210,9 @@ impl Kind {
             Kind::Account => "account",
             Kind::Position => "position",
             Kind::Order => "order",
+            Kind::Session => "session",
+            Kind::Owner => "owner",
+            Kind::Deployment => "deployment",
         }
     }
 }
@@ -168,6 +229,9 @@ const _: () = assert!(<Market<Plain> as Record<Plain>>::CELLS <= Kind::Market.ce
 const _: () = assert!(<Account<Plain> as Record<Plain>>::CELLS <= Kind::Account.cells());
 const _: () = assert!(<Position<Plain> as Record<Plain>>::CELLS <= Kind::Position.cells());
 const _: () = assert!(<Order<Plain> as Record<Plain>>::CELLS <= Kind::Order.cells());
+const _: () = assert!(<Session<Plain> as Record<Plain>>::CELLS <= Kind::Session.cells());
+const _: () = assert!(<Owner<Plain> as Record<Plain>>::CELLS <= Kind::Owner.cells());
+const _: () = assert!(<Deployment<Plain> as Record<Plain>>::CELLS <= Kind::Deployment.cells());
 
 /// A slot: a record with a place in the tree.
 pub trait Slot<V: Values>: Record<V> {
@@ -189,7 +253,7 @@ macro_rules! slot {
         )*
     };
 }
-slot!(System, Market, Account, Position, Order);
+slot!(System, Market, Account, Position, Order, Session, Owner, Deployment);
 
 /// The cells of a plain slot, padded with zeros to the slot's length.
 pub fn cells<S: Slot<Plain>>(slot: &S) -> Vec<u32> {
@@ -202,7 +266,44 @@ pub fn cells<S: Slot<Plain>>(slot: &S) -> Vec<u32> {
 
 impl Default for System<Plain> {
     fn default() -> Self {
-        System { time: 0, oracle: 0, operator: 0, fee_account: 0, free_head: 0, fresh: 0, deposits: 0, batches: 0 }
+        System {
+            time: 0,
+            oracle: 0,
+            operator: 0,
+            fee_account: 0,
+            free_head: 0,
+            fresh: 0,
+            deposits: 0,
+            unsealed: 0,
+            batches: 0,
+        }
+    }
+}
+
+impl Default for Deployment<Plain> {
+    fn default() -> Self {
+        Deployment { domain: DIGEST_ZERO }
+    }
+}
+
+impl Default for Owner<Plain> {
+    fn default() -> Self {
+        Owner { open: false, address: F::new_array([0; 6]) }
+    }
+}
+
+impl Default for Session<Plain> {
+    fn default() -> Self {
+        Session {
+            live: false,
+            public_key: F::new_array([0; 14]),
+            withdraws: false,
+            expiry: 0,
+            unsealed: false,
+            generation: 0,
+            sequence: 0,
+            head: DIGEST_ZERO,
+        }
     }
 }
 

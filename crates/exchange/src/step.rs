@@ -1,10 +1,13 @@
 //! Steps as data: which function runs on which input. One kind of step is one table of the circuit.
 
 use crate::{
-    fields::{AmendFields, CancelFields, EntryFields, MarkFields, PlaceFields, TimeFields, TransferFields},
+    fields::{
+        AmendFields, CancelFields, DepositFields, EntryFields, InstructionFields, MarkFields, OpenFields, PlaceFields,
+        RegisterFields, RevokeFields, SealFields, TimeFields, WithdrawFields,
+    },
     flow::{
-        AdmitFrame, FillFrame, Frame, Label, MarginRegisters, Next, PayoutFrame, ProbeRegisters, RemoveRegisters,
-        SweepFrame, Taker, TradeFrame, TurnFrame, Verdict,
+        AdmitFrame, FillFrame, Frame, Grant, Label, MarginRegisters, Next, PayoutFrame, ProbeRegisters,
+        RemoveRegisters, SweepFrame, Taker, TradeFrame, TurnFrame, Verdict,
     },
     machine::{Machine, Values},
     steps,
@@ -28,6 +31,11 @@ macro_rules! steps {
 }
 
 steps! {
+    Authorise = "authorise",
+    Seal = "seal",
+    Open = "open",
+    Register = "register",
+    Revoke = "revoke",
     Deposit = "deposit",
     Withdraw = "withdraw",
     Place = "place",
@@ -51,18 +59,25 @@ steps! {
     Payout = "payout",
 }
 
-/// Everything a step runs on. Those that begin a command have its sequence number and fields.
+/// Everything a step runs on. Those of commands have what their session grants, and their fields.
 #[derive(Debug, Clone)]
 pub enum Input<V: Values> {
-    Deposit(V::Id, TransferFields<V>),
-    Withdraw(V::Id, TransferFields<V>),
-    Place(V::Id, PlaceFields<V>),
-    Cancel(V::Id, CancelFields<V>),
-    CancelAll(V::Id, EntryFields<V>),
-    Amend(V::Id, AmendFields<V>),
-    Mark(V::Id, MarkFields<V>),
-    Time(V::Id, TimeFields<V>),
-    Release(V::Id, EntryFields<V>),
+    /// The sequence number of the instruction.
+    Authorise(V::Id, InstructionFields<V>),
+    /// The sequence number of the next instruction.
+    Seal(V::Id, SealFields<V>),
+    Open(Grant<V>, OpenFields<V>),
+    Register(Grant<V>, RegisterFields<V>),
+    Revoke(Grant<V>, RevokeFields<V>),
+    Deposit(Grant<V>, DepositFields<V>),
+    Withdraw(Grant<V>, WithdrawFields<V>),
+    Place(Grant<V>, PlaceFields<V>),
+    Cancel(Grant<V>, CancelFields<V>),
+    CancelAll(Grant<V>, EntryFields<V>),
+    Amend(Grant<V>, AmendFields<V>),
+    Mark(Grant<V>, MarkFields<V>),
+    Time(Grant<V>, TimeFields<V>),
+    Release(Grant<V>, EntryFields<V>),
     Probe(ProbeRegisters<V>),
     Margin(MarginRegisters<V>),
     /// The handle of the frame, the frame, and what the margin chain found.
@@ -81,6 +96,11 @@ pub enum Input<V: Values> {
 impl<V: Values> Input<V> {
     pub fn step(&self) -> Step {
         match self {
+            Input::Authorise(..) => Step::Authorise,
+            Input::Seal(..) => Step::Seal,
+            Input::Open(..) => Step::Open,
+            Input::Register(..) => Step::Register,
+            Input::Revoke(..) => Step::Revoke,
             Input::Deposit(..) => Step::Deposit,
             Input::Withdraw(..) => Step::Withdraw,
             Input::Place(..) => Step::Place,
@@ -105,14 +125,21 @@ impl<V: Values> Input<V> {
         }
     }
 
-    /// What follows from where a step went and what it suspended; `None` when the command is done. `number` reads the value of a concrete id.
+    /// What follows from where a step went and what it suspended; `None` when the instruction is done. `number` reads the value of a concrete id, `command` gives
+    /// the step of the instruction's command.
     ///
     /// # Panics
     /// If a step is reached whose frame was not suspended: a bug in the step functions.
     #[inline(always)]
-    pub fn following(next: Next<V>, frame: &mut Option<Frame<V>>, number: impl Fn(&V::Id) -> u32) -> Option<Self> {
+    pub fn following(
+        next: Next<V>,
+        frame: &mut Option<Frame<V>>,
+        number: impl Fn(&V::Id) -> u32,
+        command: impl FnOnce(Grant<V>) -> Self,
+    ) -> Option<Self> {
         let (label, handle, verdict) = match next {
             Next::Idle(_) => return None,
+            Next::Command(grant) => return Some(command(grant)),
             Next::Probe(registers) => return Some(Input::Probe(registers)),
             Next::Margin(registers) => return Some(Input::Margin(registers)),
             Next::Remove(registers) => return Some(Input::Remove(registers)),
@@ -144,15 +171,20 @@ impl<V: Values> Input<V> {
 #[inline(always)]
 pub fn execute<M: Machine>(m: &mut M, input: Input<M::V>) {
     match input {
-        Input::Deposit(sequence, fields) => steps::deposit(m, sequence, fields),
-        Input::Withdraw(sequence, fields) => steps::withdraw(m, sequence, fields),
-        Input::Place(sequence, fields) => steps::place(m, sequence, fields),
-        Input::Cancel(sequence, fields) => steps::cancel(m, sequence, fields),
-        Input::CancelAll(sequence, fields) => steps::cancel_all(m, sequence, fields),
-        Input::Amend(sequence, fields) => steps::amend(m, sequence, fields),
-        Input::Mark(sequence, fields) => steps::mark(m, sequence, fields),
-        Input::Time(sequence, fields) => steps::time(m, sequence, fields),
-        Input::Release(sequence, fields) => steps::release(m, sequence, fields),
+        Input::Authorise(sequence, fields) => steps::authorise(m, sequence, fields),
+        Input::Seal(sequence, fields) => steps::seal(m, sequence, fields),
+        Input::Open(grant, fields) => steps::open(m, grant, fields),
+        Input::Register(grant, fields) => steps::register(m, grant, fields),
+        Input::Revoke(grant, fields) => steps::revoke(m, grant, fields),
+        Input::Deposit(grant, fields) => steps::deposit(m, grant, fields),
+        Input::Withdraw(grant, fields) => steps::withdraw(m, grant, fields),
+        Input::Place(grant, fields) => steps::place(m, grant, fields),
+        Input::Cancel(grant, fields) => steps::cancel(m, grant, fields),
+        Input::CancelAll(grant, fields) => steps::cancel_all(m, grant, fields),
+        Input::Amend(grant, fields) => steps::amend(m, grant, fields),
+        Input::Mark(grant, fields) => steps::mark(m, grant, fields),
+        Input::Time(grant, fields) => steps::time(m, grant, fields),
+        Input::Release(grant, fields) => steps::release(m, grant, fields),
         Input::Probe(registers) => steps::probe(m, registers),
         Input::Margin(registers) => steps::margin(m, registers),
         Input::Admit(_, frame, verdict) => steps::admit(m, frame, verdict),

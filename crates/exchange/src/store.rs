@@ -1,11 +1,14 @@
 //! The state natively: typed, paged arrays of slots, the list of slots touched since the last root, and two caches outside the state that
 //! find what hints ask for.
 
-use holdfast_protocol::{Genesis, limits};
+use holdfast_crypto::F;
+use holdfast_protocol::{AccountId, Genesis, KeyIndex, authority::head_start, cells::owner_cells, limits};
 
 use crate::{
     machine::Plain,
-    slots::{Account, Kind, LEAF_CELLS, Market, NOBODY, Order, Position, Slot, System, cells},
+    slots::{
+        Account, Deployment, Kind, LEAF_CELLS, Market, NOBODY, Order, Owner, Position, Session, Slot, System, cells,
+    },
 };
 
 /// Slots per page.
@@ -88,6 +91,9 @@ pub struct Store {
     accounts: Paged<Tracked<Account<Plain>>>,
     positions: Paged<Tracked<Position<Plain>>>,
     orders: Paged<Tracked<Order<Plain>>>,
+    sessions: Paged<Tracked<Session<Plain>>>,
+    owners: Paged<Tracked<Owner<Plain>>>,
+    deployment: Deployment<Plain>,
     /// Slots touched since the last root.
     touched: Vec<(Kind, u32, u32)>,
     epoch: u32,
@@ -114,6 +120,11 @@ fn position_index(account: u32, entry: u32) -> usize {
 }
 
 #[inline(always)]
+fn session_index(account: u32, key: u32) -> usize {
+    account as usize * limits::KEYS_MAX + key as usize
+}
+
+#[inline(always)]
 fn ladder_key(buys: bool, price: u64) -> u32 {
     if buys { price as u32 } else { !(price as u32) }
 }
@@ -127,7 +138,11 @@ impl Store {
             accounts: Paged::new(Tracked { slot: Account::default(), touched: 0 }),
             positions: Paged::new(Tracked { slot: Position::default(), touched: 0 }),
             orders: Paged::new(fresh(Order::default())),
-            touched: Vec::new(),
+            sessions: Paged::new(Tracked { slot: Session::default(), touched: 0 }),
+            owners: Paged::new(Tracked { slot: Owner::default(), touched: 0 }),
+            deployment: Deployment { domain: genesis.deployment.domain() },
+            // The deployment never changes: it is written here only.
+            touched: vec![(Kind::Deployment, 0, 0)],
             epoch: 1,
             ladders: vec![Ladder::default(); limits::FIRST_ORDER as usize],
             siblings: Paged::new([0; 2]),
@@ -143,8 +158,28 @@ impl Store {
             free_head: 0,
             fresh: limits::FIRST_ORDER,
             deposits: 0,
+            unsealed: 0,
             batches: 0,
         });
+        for account in &genesis.accounts {
+            let id = account.account.get();
+            store.set_owner(id, Owner { open: true, address: owner_cells(&account.owner).map(F::new) });
+            for (index, key) in account.keys.iter().enumerate() {
+                let index = KeyIndex::new(index as u32).expect("the genesis is valid");
+                let mut session = Session {
+                    live: true,
+                    withdraws: key.withdraws,
+                    expiry: key.expiry.get(),
+                    generation: 1,
+                    head: head_start(&store.deployment.domain, account.account, index, 1),
+                    ..Session::default()
+                };
+                let point = key.public_key.point();
+                session.public_key[..7].copy_from_slice(&point.x().0);
+                session.public_key[7..].copy_from_slice(&point.y().0);
+                store.set_session(id, index.get(), session);
+            }
+        }
         for (id, market) in genesis.markets.iter().enumerate() {
             let id = id as u32;
             store.set_market(
@@ -202,6 +237,25 @@ impl Store {
     }
 
     #[inline(always)]
+    pub fn session(&self, account: u32, key: u32) -> &Session<Plain> {
+        &self.sessions.get(session_index(account, key)).slot
+    }
+
+    /// A session by its typed indices.
+    pub fn session_of(&self, (account, key): (AccountId, KeyIndex)) -> &Session<Plain> {
+        self.session(account.get(), key.get())
+    }
+
+    #[inline(always)]
+    pub fn owner(&self, account: u32) -> &Owner<Plain> {
+        &self.owners.get(account as usize).slot
+    }
+
+    pub fn deployment(&self) -> &Deployment<Plain> {
+        &self.deployment
+    }
+
+    #[inline(always)]
     pub fn order(&self, slot: u32) -> &Order<Plain> {
         &self.orders.get(slot as usize).slot
     }
@@ -245,6 +299,26 @@ impl Store {
         }
         self.money_delta += new.quote - tracked.slot.quote;
         self.size_delta += new.size - tracked.slot.size;
+        tracked.slot = new;
+    }
+
+    #[inline(always)]
+    pub fn set_session(&mut self, account: u32, key: u32, new: Session<Plain>) {
+        let tracked = self.sessions.get_mut(session_index(account, key));
+        if tracked.touched != self.epoch {
+            tracked.touched = self.epoch;
+            self.touched.push((Kind::Session, account, key));
+        }
+        tracked.slot = new;
+    }
+
+    #[inline(always)]
+    pub fn set_owner(&mut self, account: u32, new: Owner<Plain>) {
+        let tracked = self.owners.get_mut(account as usize);
+        if tracked.touched != self.epoch {
+            tracked.touched = self.epoch;
+            self.touched.push((Kind::Owner, account, 0));
+        }
         tracked.slot = new;
     }
 
@@ -361,6 +435,9 @@ impl Store {
             Kind::Account => slot_cells(self.account(outer)),
             Kind::Position => slot_cells(self.position(outer, inner)),
             Kind::Order => slot_cells(self.order(outer)),
+            Kind::Session => slot_cells(self.session(outer, inner)),
+            Kind::Owner => slot_cells(self.owner(outer)),
+            Kind::Deployment => slot_cells(self.deployment()),
         }
     }
 }

@@ -1,29 +1,38 @@
 //! A batch, and its published data: the bytes from which anyone re-executes it.
 //!
 //! ```text
-//! magic and version  4 bytes: "HFB" and 1
+//! magic and version  4 bytes: "HFB" and 2
 //! number             varint, 1 ..= BATCH_NUMBER_MAX
-//! commands           varint count, at most COMMANDS_MAX; then each command (see `wire`)
-//! rejects            varint count; then, in order, each rejected command as the varint number of accepted commands since the
+//! instructions       varint count, at most INSTRUCTIONS_MAX; then each instruction (see `wire`)
+//! rejects            varint count; then, in order, each rejected instruction as the varint number of accepted ones since the
 //!                    previous rejected one (or the start), and its reject code in one byte
+//! seals              varint count, no more than instructions; then each seal: the varint number of instructions since the previous seal
+//!                    (or the start), its session, the signature in 56 bytes
 //! ```
 //!
-//! What each command's outcome was follows from re-execution; it is published so that a difference is found at the
-//! command that differs. Rejects are rare, so only they are listed. The encoding is canonical and its length exact:
+//! What each instruction's outcome was follows from re-execution; it is published so that a difference is found at the
+//! instruction that differs. Rejects are rare, so only they are listed. A *seal* is the last signature of a session in this batch: it covers
+//! all that the session has asked for so far. At the end of a batch every session is sealed. The encoding is canonical and its length exact:
 //! `decode(x) = Ok(b)` implies `encode(b) = x`.
 
+use holdfast_crypto::schnorr::{SIGNATURE_BYTES, Signature};
+
 use crate::{
-    command::Command,
+    command::Instruction,
     reject::{Outcome, Reject},
-    wire::{COMMAND_BYTES_MIN, DecodeError, Reader, decode_command, encode_command, put_varint},
+    units::{AccountId, KeyIndex},
+    wire::{
+        DecodeError, INSTRUCTION_BYTES_MIN, Reader, decode_instruction, encode_instruction, put_session, put_varint,
+        session, signature,
+    },
 };
 
-/// Most commands of one batch.
-pub const COMMANDS_MAX: usize = 1 << 20;
+/// Most instructions of one batch.
+pub const INSTRUCTIONS_MAX: usize = 1 << 20;
 /// Largest batch number. It fits one field element with room for a tag.
 pub const BATCH_NUMBER_MAX: u32 = (1 << 28) - 1;
 /// The first three bytes say what it is, the fourth is the version of this encoding.
-pub const MAGIC: [u8; 4] = *b"HFB\x01";
+pub const MAGIC: [u8; 4] = *b"HFB\x02";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BatchHeader {
@@ -34,10 +43,23 @@ pub struct BatchHeader {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     pub header: BatchHeader,
-    /// At most [`COMMANDS_MAX`].
-    pub commands: Vec<Command>,
-    /// One per command.
+    /// At most [`INSTRUCTIONS_MAX`].
+    pub instructions: Vec<Instruction>,
+    /// One per instruction.
     pub outcomes: Vec<Outcome>,
+    /// By ascending [`Seal::after`]; no more than instructions.
+    pub seals: Vec<Seal>,
+}
+
+/// A session's signature of all that it has asked for so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seal {
+    /// Number of instructions of the batch before it.
+    pub after: u32,
+    pub account: AccountId,
+    pub key: KeyIndex,
+    /// Of the session's head.
+    pub signature: Signature,
 }
 
 impl Batch {
@@ -46,16 +68,18 @@ impl Batch {
     /// # Panics
     /// If the batch breaks a bound that its fields' documentation states: whoever built it has a bug.
     pub fn encode(&self) -> Vec<u8> {
-        let Batch { header: BatchHeader { number }, commands, outcomes } = self;
+        let Batch { header: BatchHeader { number }, instructions, outcomes, seals } = self;
         assert!((1..=BATCH_NUMBER_MAX).contains(number), "batch number {number} is not 1 to {BATCH_NUMBER_MAX}");
-        assert!(commands.len() <= COMMANDS_MAX, "{} commands are more than {COMMANDS_MAX}", commands.len());
-        assert_eq!(commands.len(), outcomes.len(), "one outcome per command");
+        let count = instructions.len();
+        assert!(count <= INSTRUCTIONS_MAX, "{count} instructions are more than {INSTRUCTIONS_MAX}");
+        assert_eq!(count, outcomes.len(), "one outcome per instruction");
+        assert!(seals.len() <= count, "{} seals are more than the instructions that they seal", seals.len());
 
         let mut out = MAGIC.to_vec();
         put_varint((*number).into(), &mut out);
-        put_varint(commands.len() as u128, &mut out);
-        for command in commands {
-            encode_command(command, &mut out);
+        put_varint(count as u128, &mut out);
+        for instruction in instructions {
+            encode_instruction(instruction, &mut out);
         }
         let rejects = outcomes.iter().filter(|outcome| **outcome != Outcome::Accepted).count();
         put_varint(rejects as u128, &mut out);
@@ -70,6 +94,15 @@ impl Batch {
                 }
             }
         }
+        put_varint(seals.len() as u128, &mut out);
+        let mut before = 0;
+        for Seal { after, account, key, signature } in seals {
+            assert!(before <= *after && *after as usize <= count, "seals stand in order, among the instructions");
+            put_varint(u128::from(after - before), &mut out);
+            put_session(*account, *key, &mut out);
+            out.extend_from_slice(&signature.to_bytes());
+            before = *after;
+        }
         out
     }
 
@@ -81,31 +114,44 @@ impl Batch {
             return Err(DecodeError::Magic { offset: 0, expected: MAGIC, got });
         }
         let number = reader.varint("batch number", 1, BATCH_NUMBER_MAX.into())? as u32;
-        let commands = decode_commands(&mut reader)?;
-        let outcomes = decode_outcomes(&mut reader, commands.len())?;
+        let instructions = decode_instructions(&mut reader)?;
+        let outcomes = decode_outcomes(&mut reader, instructions.len())?;
+        let seals = decode_seals(&mut reader, instructions.len())?;
         reader.finish()?;
-        Ok(Batch { header: BatchHeader { number }, commands, outcomes })
+        Ok(Batch { header: BatchHeader { number }, instructions, outcomes, seals })
     }
 }
 
-fn decode_commands(reader: &mut Reader<'_>) -> Result<Vec<Command>, DecodeError> {
-    let count = reader.varint("number of commands", 0, COMMANDS_MAX as u128)? as usize;
+fn decode_instructions(reader: &mut Reader<'_>) -> Result<Vec<Instruction>, DecodeError> {
+    let count = reader.varint("number of instructions", 0, INSTRUCTIONS_MAX as u128)? as usize;
     // Never more than the bytes at hand can hold, whatever the count claims.
-    let mut commands = Vec::with_capacity(count.min(reader.remaining() / COMMAND_BYTES_MIN));
+    let mut instructions = Vec::with_capacity(count.min(reader.remaining() / INSTRUCTION_BYTES_MIN));
     for _ in 0..count {
-        commands.push(decode_command(reader)?);
+        instructions.push(decode_instruction(reader)?);
     }
-    Ok(commands)
+    Ok(instructions)
 }
 
-/// `count` is the number of commands, which were already read: the allocation is bounded by the bytes they took.
+fn decode_seals(reader: &mut Reader<'_>, instructions: usize) -> Result<Vec<Seal>, DecodeError> {
+    let count = reader.varint("number of seals", 0, instructions as u128)? as usize;
+    let mut seals = Vec::with_capacity(count.min(reader.remaining() / SIGNATURE_BYTES));
+    let mut after = 0;
+    for _ in 0..count {
+        after += reader.varint("instructions before a seal", 0, (instructions - after) as u128)? as usize;
+        let (account, key) = session(reader)?;
+        seals.push(Seal { after: after as u32, account, key, signature: signature(reader)? });
+    }
+    Ok(seals)
+}
+
+/// `count` is the number of instructions, which were already read: the allocation is bounded by the bytes they took.
 fn decode_outcomes(reader: &mut Reader<'_>, count: usize) -> Result<Vec<Outcome>, DecodeError> {
     let rejects = reader.varint("number of rejects", 0, count as u128)? as usize;
     let mut outcomes = Vec::with_capacity(count);
     for index in 0..rejects {
-        // Each reject still to come takes one command.
+        // Each reject still to come takes one instruction.
         let accepted_max = count - outcomes.len() - (rejects - index);
-        let accepted = reader.varint("accepted commands before a reject", 0, accepted_max as u128)? as usize;
+        let accepted = reader.varint("accepted instructions before a reject", 0, accepted_max as u128)? as usize;
         outcomes.resize(outcomes.len() + accepted, Outcome::Accepted);
         let offset = reader.offset();
         let code = reader.byte("reject code")?;

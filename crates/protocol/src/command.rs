@@ -1,8 +1,10 @@
 //! Commands: what a participant, the oracle or the operator asks. See `docs/RULES.md` for what each does.
 
+use alloy_primitives::Address;
+use holdfast_crypto::schnorr::PublicKey;
 use serde::{Deserialize, Serialize};
 
-use crate::units::{AccountId, Amount, MarketId, OrderId, Price, Size, TimeMs};
+use crate::units::{AccountId, Amount, KeyIndex, MarketId, OrderId, Price, Size, TimeMs};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,8 +32,10 @@ pub enum SelfTrade {
     ExpireBoth = 2,
 }
 
+/// Credits what has arrived for an account. Until settlement brings deposits from L1, the operator says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Deposit {
+    pub sender: AccountId,
     pub account: AccountId,
     pub amount: Amount,
 }
@@ -94,6 +98,38 @@ pub struct Release {
     pub market: MarketId,
 }
 
+/// Gives an account its owner. Until settlement brings it from L1, the operator says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Open {
+    pub sender: AccountId,
+    pub account: AccountId,
+    /// To whom withdrawals go.
+    pub owner: Address,
+}
+
+/// Gives an account a session key. Until settlement brings it from L1, the operator says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Register {
+    pub sender: AccountId,
+    pub account: AccountId,
+    pub key: KeyIndex,
+    /// The key takes the place of one that is registered; else the place must be free.
+    pub replaces: bool,
+    /// The key may withdraw (to the owner), besides trading.
+    pub withdraws: bool,
+    /// Last moment at which the key's commands are carried out.
+    pub expiry: TimeMs,
+    pub public_key: PublicKey,
+}
+
+/// Takes a session key away. Until settlement brings it from L1, the operator says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Revoke {
+    pub sender: AccountId,
+    pub account: AccountId,
+    pub key: KeyIndex,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
@@ -106,6 +142,26 @@ pub enum Command {
     Mark(Mark),
     Time(Time),
     Release(Release),
+    Open(Open),
+    Register(Register),
+    Revoke(Revoke),
+}
+
+/// A command, and which of its signer's session keys asks for it: what is published, and what a session's chain absorbs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Instruction {
+    /// Of the signer's account. (In JSON it has a name of its own: some commands have a `key` too.)
+    #[serde(rename = "session_key")]
+    pub key: KeyIndex,
+    #[serde(flatten)]
+    pub command: Command,
+}
+
+impl Instruction {
+    /// Whose session key, and which.
+    pub const fn session(&self) -> (AccountId, KeyIndex) {
+        (self.command.signer(), self.key)
+    }
 }
 
 impl Command {
@@ -121,6 +177,27 @@ impl Command {
             Command::Mark(_) => 7,
             Command::Time(_) => 8,
             Command::Release(_) => 9,
+            Command::Open(_) => 10,
+            Command::Register(_) => 11,
+            Command::Revoke(_) => 12,
+        }
+    }
+
+    /// The account whose session key must sign: the account that trades, or the role that speaks.
+    pub const fn signer(&self) -> AccountId {
+        match self {
+            Command::Deposit(c) => c.sender,
+            Command::Withdraw(c) => c.account,
+            Command::Place(c) => c.account,
+            Command::Cancel(c) => c.account,
+            Command::CancelAll(c) => c.account,
+            Command::Amend(c) => c.account,
+            Command::Mark(c) => c.sender,
+            Command::Time(c) => c.sender,
+            Command::Release(c) => c.account,
+            Command::Open(c) => c.sender,
+            Command::Register(c) => c.sender,
+            Command::Revoke(c) => c.sender,
         }
     }
 }

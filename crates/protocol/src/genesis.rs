@@ -1,8 +1,13 @@
 //! The genesis: what a deployment starts from. Its state root is the one thing a verifier trusts besides the verifying key.
 
+use std::collections::BTreeSet;
+
+use alloy_primitives::Address;
+use holdfast_crypto::schnorr::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    authority::Deployment,
     limits,
     units::{AccountId, Price, TimeMs},
 };
@@ -10,18 +15,42 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Genesis {
+    /// Which deployment signatures are for.
+    pub deployment: Deployment,
     /// Time before the first command.
     pub time: TimeMs,
     /// May update mark prices.
     pub oracle: AccountId,
-    /// May advance time.
+    /// May advance time, open accounts, register session keys and credit deposits.
     pub operator: AccountId,
     /// Receives all fees.
     pub fee_account: AccountId,
     /// Decimals of the quote unit, for display: 6 means that one unit is 10^-6 of the collateral token.
     pub quote_decimals: u32,
+    /// Accounts that are open from the start; those of the roles must be among them.
+    pub accounts: Vec<AccountGenesis>,
     /// Market `i` of the list is market id `i`.
     pub markets: Vec<MarketGenesis>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountGenesis {
+    pub account: AccountId,
+    /// To whom withdrawals go.
+    pub owner: Address,
+    /// Session key `i` of the list has index `i`.
+    pub keys: Vec<KeyGenesis>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyGenesis {
+    pub public_key: PublicKey,
+    /// May withdraw, besides trading.
+    pub withdraws: bool,
+    /// Last moment at which the key's commands are carried out.
+    pub expiry: TimeMs,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +89,30 @@ impl Genesis {
         let count = self.markets.len();
         if count == 0 || count > 1 << limits::MARKET_BITS {
             return fail("markets".into(), format!("1 to {} markets", 1 << limits::MARKET_BITS), count.to_string());
+        }
+        let mut open = BTreeSet::new();
+        for AccountGenesis { account, owner, keys } in &self.accounts {
+            let field = |name: &str| format!("account {account}, {name}");
+            if !open.insert(*account) {
+                return fail(field("account"), "one entry".into(), "two".into());
+            }
+            if *owner == Address::ZERO {
+                return fail(field("owner"), "an address that is not zero".into(), owner.to_string());
+            }
+            if keys.len() > limits::KEYS_MAX {
+                return fail(field("keys"), format!("at most {}", limits::KEYS_MAX), keys.len().to_string());
+            }
+        }
+        for (role, account) in [("oracle", self.oracle), ("operator", self.operator), ("fee_account", self.fee_account)]
+        {
+            match self.accounts.iter().find(|entry| entry.account == account) {
+                None => return fail(role.into(), "one of the accounts listed".into(), account.to_string()),
+                Some(entry) if role != "fee_account" && entry.keys.iter().all(|key| key.expiry < self.time) => {
+                    let expected = "an account with a session key that has not expired".into();
+                    return fail(role.into(), expected, format!("{account} without"));
+                }
+                Some(_) => {}
+            }
         }
         for (id, market) in self.markets.iter().enumerate() {
             let field = |name: &str| format!("market {id} ({}), {name}", market.symbol);

@@ -3,6 +3,14 @@
 
 /// Bits of an account index.
 pub const ACCOUNT_BITS: u32 = 20;
+/// Bits of the index of an account's session key.
+pub const KEY_BITS: u32 = 2;
+/// Session keys of an account.
+pub const KEYS_MAX: usize = 1 << KEY_BITS;
+/// Keys that one place of an account can have, one after the other. (A place that began again from the first would bring its old signatures back.)
+pub const GENERATIONS_MAX: u32 = 1 << 28;
+/// Commands that one session key can sign, after which it must be replaced. (At 1,000 commands a second, twelve days.)
+pub const SEQUENCE_MAX: u32 = 1 << 30;
 /// Bits of a market index.
 pub const MARKET_BITS: u32 = 8;
 /// Bits of an order slot index.

@@ -52,6 +52,14 @@ rejects! {
     TimeBackwards = 21, "the time lies before the system's time";
     NoPosition = 22, "the account has no entry for this market";
     PositionInUse = 23, "the position is not flat, or has open orders";
+    KeyExpired = 24, "the session key has expired";
+    KeyNotPermitted = 25, "the session key may not withdraw";
+    AccountOpen = 26, "the account has an owner already";
+    AccountNotOpen = 27, "the account has no owner yet";
+    OwnKey = 28, "a session key can neither replace nor revoke itself";
+    KeyInUse = 29, "a session key is registered in this place";
+    KeyUnknown = 30, "no session key is registered in this place";
+    KeyWornOut = 31, "this place has had as many session keys as it may";
 }
 
 /// What became of a command.

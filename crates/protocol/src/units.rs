@@ -84,6 +84,7 @@ macro_rules! unit {
 }
 
 unit!(/** Index of an account. */ AccountId(u32) < 1 << limits::ACCOUNT_BITS, "account");
+unit!(/** Index of a session key of an account. */ KeyIndex(u32) < 1 << limits::KEY_BITS, "session key");
 unit!(/** Index of a market. */ MarketId(u32) < 1 << limits::MARKET_BITS, "market");
 unit!(/** Price in ticks. Zero is representable, and rejected by the rules. */ Price(u32) < 1 << limits::PRICE_BITS, "price");
 unit!(/** Size in lots. Zero is representable, and rejected by the rules. */ Size(u64) < 1 << limits::SIZE_BITS, "size");

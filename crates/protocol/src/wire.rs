@@ -1,39 +1,52 @@
-//! The canonical encoding of a command: few bytes, and exactly one form.
+//! The canonical encoding of an instruction: few bytes, and exactly one form.
 //!
-//! A command is a head byte and then its fields. The head's low four bits are the command's kind ([`Command::kind`]),
-//! its high four bits the kind's flags; flags that a kind does not use are zero.
+//! An instruction is a head byte, its session (signer × 4 + key), and then the command's other fields. The head's low four bits are
+//! the command's kind ([`Command::kind`]), its high four bits the kind's flags; flags that a kind does not use are zero.
 //!
-//! | kind | flags | fields |
+//! | kind | flags | fields after the session |
 //! |---|---|---|
-//! | 1 deposit, 2 withdraw | – | account, amount |
-//! | 3 place | bit 0 sell, bits 1–2 time in force, bit 3 reduce-only | account, market × 4 + self-trade, price, size |
-//! | 4 cancel | – | account, order |
-//! | 5 cancel all, 9 release | – | account, market |
-//! | 6 amend | bits 0–1 self-trade | account, order, price, size |
-//! | 7 mark | – | sender, market, price |
-//! | 8 time | – | sender, time |
+//! | 1 deposit | – | account, amount |
+//! | 2 withdraw | – | amount |
+//! | 3 place | bit 0 sell, bits 1–2 time in force, bit 3 reduce-only | market × 4 + self-trade, price, size |
+//! | 4 cancel | – | order |
+//! | 5 cancel all, 9 release | – | market |
+//! | 6 amend | bits 0–1 self-trade | order, price, size |
+//! | 7 mark | – | market, price |
+//! | 8 time | – | time |
+//! | 10 open | – | account, owner (20 bytes) |
+//! | 11 register | bit 0 withdraws, bit 1 replaces | account × 4 + key, expiry, public key (28 bytes) |
+//! | 12 revoke | – | account × 4 + key |
 //!
 //! A number is a little-endian base-128 varint (LEB128) of minimal length; an order is its slot as a varint and its
-//! generation as one byte. The longest place has 17 bytes and the longest command, an amend, [`COMMAND_BYTES_MAX`]; on
-//! the order flow of two real venues, spread over 64 accounts, a place has 8.4 and 10.8 on average, an amend 10.5 and
-//! 12.7, a cancel 5.0.
+//! generation as one byte. Sequence numbers are not published: an instruction's place in its session follows from the state.
 //!
 //! Every value has one encoding and everything else is an error, so `decode(x) = Ok(c)` implies `encode(c) = x`.
 //! Decoding allocates nothing and never panics.
 
-use crate::{
-    command::{
-        Amend, Cancel, CancelAll, Command, Deposit, Mark, Place, Release, SelfTrade, Side, Time, TimeInForce, Withdraw,
-    },
-    limits,
-    units::{AccountId, Amount, MarketId, OrderId, OutOfRange, Price, Size, TimeMs},
+use holdfast_crypto::{
+    curve::POINT_BYTES,
+    schnorr::{PublicKey, SIGNATURE_BYTES, Signature},
 };
 
-/// Bytes of the shortest command: head, account, market.
-pub const COMMAND_BYTES_MIN: usize = 3;
-/// Bytes of the longest command, an amend: head, account, order slot and generation, price, size.
-pub const COMMAND_BYTES_MAX: usize = 1
-    + varint_bytes_max(limits::ACCOUNT_BITS)
+use crate::{
+    command::{
+        Amend, Cancel, CancelAll, Command, Deposit, Instruction, Mark, Open, Place, Register, Release, Revoke,
+        SelfTrade, Side, Time, TimeInForce, Withdraw,
+    },
+    limits,
+    units::{AccountId, Amount, KeyIndex, MarketId, OrderId, OutOfRange, Price, Size, TimeMs},
+};
+
+/// Bytes of the shortest instruction: head, session, market.
+pub const INSTRUCTION_BYTES_MIN: usize = 3;
+/// Bits of an account and one of its keys.
+const SESSION_BITS: u32 = limits::ACCOUNT_BITS + limits::KEY_BITS;
+/// Bytes of the longest instruction, a register: head, session, place, expiry, public key.
+pub const INSTRUCTION_BYTES_MAX: usize =
+    1 + 2 * varint_bytes_max(SESSION_BITS) + varint_bytes_max(limits::TIME_BITS) + POINT_BYTES;
+/// Bytes of the longest instruction of a trader, an amend: head, session, order slot and generation, price, size.
+pub const TRADE_BYTES_MAX: usize = 1
+    + varint_bytes_max(SESSION_BITS)
     + varint_bytes_max(limits::ORDER_BITS)
     + 1
     + varint_bytes_max(limits::PRICE_BITS)
@@ -44,9 +57,7 @@ const KIND_MASK: u8 = 0x0f;
 const FLAG_SHIFT: u32 = 4;
 
 const _: () = assert!(limits::GENERATION_BITS == u8::BITS);
-// A deposit's amount takes no more than an amend's fields after the account: 12 <= 4 + 1 + 5 + 6.
-const _: () =
-    assert!(1 + varint_bytes_max(limits::ACCOUNT_BITS) + varint_bytes_max(limits::TRANSFER_BITS) <= COMMAND_BYTES_MAX);
+const _: () = assert!(TRADE_BYTES_MAX <= INSTRUCTION_BYTES_MAX);
 
 /// Why bytes are not the encoding of anything: where, what was expected there and what was found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +70,8 @@ pub enum DecodeError {
     Unending { offset: usize, what: &'static str, expected: usize },
     #[error("byte {offset}, {what}: expected {expected_min} to {expected_max}, got {got}")]
     OutOfRange { offset: usize, what: &'static str, expected_min: u128, expected_max: u128, got: u128 },
+    #[error("byte {offset}, {what}: {error}")]
+    Curve { offset: usize, what: &'static str, error: holdfast_crypto::curve::DecodeError },
     #[error("byte {offset}: expected magic and version {expected:02x?}, got {got:02x?}")]
     Magic { offset: usize, expected: [u8; 4], got: [u8; 4] },
     #[error("byte {offset}: expected the end of the data, got {got} more byte(s)")]
@@ -144,102 +157,109 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Appends the command's one encoding.
-pub fn encode_command(command: &Command, out: &mut Vec<u8>) {
-    let head = |flags: u8| command.kind() as u8 | flags << FLAG_SHIFT;
-    match *command {
-        Command::Deposit(Deposit { account, amount }) | Command::Withdraw(Withdraw { account, amount }) => {
-            out.push(head(0));
+/// Appends the instruction's one encoding.
+pub fn encode_instruction(instruction: &Instruction, out: &mut Vec<u8>) {
+    let Instruction { key, command } = *instruction;
+    let flags = match command {
+        Command::Place(Place { side, time_in_force, reduce_only, .. }) => place_flags(side, time_in_force, reduce_only),
+        Command::Amend(Amend { self_trade, .. }) => self_trade as u8,
+        Command::Register(Register { withdraws, replaces, .. }) => withdraws as u8 | (replaces as u8) << 1,
+        _ => 0,
+    };
+    out.push(command.kind() as u8 | flags << FLAG_SHIFT);
+    put_session(command.signer(), key, out);
+    match command {
+        Command::Deposit(Deposit { sender: _, account, amount }) => {
             put_varint(account.into(), out);
             put_varint(amount.into(), out);
         }
+        Command::Withdraw(Withdraw { account: _, amount }) => put_varint(amount.into(), out),
         Command::Place(place) => {
-            let Place { account, market, side, time_in_force, reduce_only, self_trade, price, size } = place;
-            out.push(head(place_flags(side, time_in_force, reduce_only)));
-            put_varint(account.into(), out);
+            let Place { account: _, market, side: _, time_in_force: _, reduce_only: _, self_trade, price, size } =
+                place;
             put_varint(u128::from(market) << SELF_TRADE_BITS | self_trade as u128, out);
             put_varint(price.into(), out);
             put_varint(size.into(), out);
         }
-        Command::Cancel(Cancel { account, order }) => {
-            out.push(head(0));
-            put_varint(account.into(), out);
-            put_order(order, out);
-        }
-        Command::CancelAll(CancelAll { account, market }) | Command::Release(Release { account, market }) => {
-            out.push(head(0));
-            put_varint(account.into(), out);
+        Command::Cancel(Cancel { account: _, order }) => put_order(order, out),
+        Command::CancelAll(CancelAll { account: _, market }) | Command::Release(Release { account: _, market }) => {
             put_varint(market.into(), out);
         }
-        Command::Amend(Amend { account, order, self_trade, price, size }) => {
-            out.push(head(self_trade as u8));
-            put_varint(account.into(), out);
+        Command::Amend(Amend { account: _, order, self_trade: _, price, size }) => {
             put_order(order, out);
             put_varint(price.into(), out);
             put_varint(size.into(), out);
         }
-        Command::Mark(Mark { sender, market, price }) => {
-            out.push(head(0));
-            put_varint(sender.into(), out);
+        Command::Mark(Mark { sender: _, market, price }) => {
             put_varint(market.into(), out);
             put_varint(price.into(), out);
         }
-        Command::Time(Time { sender, time }) => {
-            out.push(head(0));
-            put_varint(sender.into(), out);
-            put_varint(time.into(), out);
+        Command::Time(Time { sender: _, time }) => put_varint(time.into(), out),
+        Command::Open(Open { sender: _, account, owner }) => {
+            put_varint(account.into(), out);
+            out.extend_from_slice(owner.as_slice());
         }
+        Command::Register(register) => {
+            let Register { sender: _, account, key, replaces: _, withdraws: _, expiry, public_key } = register;
+            put_session(account, key, out);
+            put_varint(expiry.into(), out);
+            out.extend_from_slice(&public_key.to_bytes());
+        }
+        Command::Revoke(Revoke { sender: _, account, key }) => put_session(account, key, out),
     }
 }
 
-/// Reads one command.
-pub fn decode_command(reader: &mut Reader<'_>) -> Result<Command, DecodeError> {
+/// Reads one instruction.
+pub fn decode_instruction(reader: &mut Reader<'_>) -> Result<Instruction, DecodeError> {
     let offset = reader.offset();
     let head = reader.byte("head")?;
     let (kind, flags) = (head & KIND_MASK, head >> FLAG_SHIFT);
-    let flags_max = |max: u8| match flags {
-        _ if flags <= max => Ok(()),
-        got => Err(out_of_range(offset, "flags", 0, max, got)),
+    let flags_max = match kind {
+        3 => 0b1111,
+        6 => 0b10,
+        11 => 0b11,
+        1..=12 => 0,
+        got => return Err(out_of_range(offset, "command kind", 1, 12, got)),
     };
-    Ok(match kind {
-        1 => {
-            flags_max(0)?;
-            Command::Deposit(Deposit { account: account(reader)?, amount: amount(reader)? })
-        }
-        2 => {
-            flags_max(0)?;
-            Command::Withdraw(Withdraw { account: account(reader)?, amount: amount(reader)? })
-        }
-        3 => Command::Place(decode_place(flags, reader)?),
-        4 => {
-            flags_max(0)?;
-            Command::Cancel(Cancel { account: account(reader)?, order: order(reader)? })
-        }
-        5 => {
-            flags_max(0)?;
-            Command::CancelAll(CancelAll { account: account(reader)?, market: market(reader)? })
-        }
+    if flags > flags_max {
+        return Err(out_of_range(offset, "flags", 0, flags_max, flags));
+    }
+    let (account, key) = session(reader)?;
+    // The signer: of the commands of a role, its sender.
+    let sender = account;
+    let command = match kind {
+        1 => Command::Deposit(Deposit { sender, account: read_account(reader)?, amount: amount(reader)? }),
+        2 => Command::Withdraw(Withdraw { account, amount: amount(reader)? }),
+        3 => Command::Place(decode_place(account, flags, reader)?),
+        4 => Command::Cancel(Cancel { account, order: order(reader)? }),
+        5 => Command::CancelAll(CancelAll { account, market: market(reader)? }),
         6 => Command::Amend(Amend {
+            account,
             self_trade: self_trade(offset, flags)?,
-            account: account(reader)?,
             order: order(reader)?,
             price: price(reader)?,
             size: size(reader)?,
         }),
-        7 => {
-            flags_max(0)?;
-            Command::Mark(Mark { sender: account(reader)?, market: market(reader)?, price: price(reader)? })
+        7 => Command::Mark(Mark { sender, market: market(reader)?, price: price(reader)? }),
+        8 => Command::Time(Time { sender, time: reader.unit("time", TimeMs::BOUND)? }),
+        9 => Command::Release(Release { account, market: market(reader)? }),
+        10 => {
+            let account = read_account(reader)?;
+            Command::Open(Open { sender, account, owner: reader.array::<20>("owner")?.into() })
         }
-        8 => {
-            flags_max(0)?;
-            Command::Time(Time { sender: account(reader)?, time: reader.unit("time", TimeMs::BOUND)? })
+        11 => {
+            let (account, key) = session(reader)?;
+            let expiry = reader.unit("expiry", TimeMs::BOUND)?;
+            let (withdraws, replaces) = (flags & 1 != 0, flags & 2 != 0);
+            let public_key = public_key(reader)?;
+            Command::Register(Register { sender, account, key, replaces, withdraws, expiry, public_key })
         }
-        9 => {
-            flags_max(0)?;
-            Command::Release(Release { account: account(reader)?, market: market(reader)? })
+        _ => {
+            let (account, key) = session(reader)?;
+            Command::Revoke(Revoke { sender, account, key })
         }
-        got => return Err(out_of_range(offset, "command kind", 1, 9, got)),
-    })
+    };
+    Ok(Instruction { key, command })
 }
 
 /// Appends a varint of minimal length.
@@ -278,7 +298,7 @@ const fn place_flags(side: Side, time_in_force: TimeInForce, reduce_only: bool) 
     sell | (time_in_force as u8) << 1 | (reduce_only as u8) << 3
 }
 
-fn decode_place(flags: u8, reader: &mut Reader<'_>) -> Result<Place, DecodeError> {
+fn decode_place(account: AccountId, flags: u8, reader: &mut Reader<'_>) -> Result<Place, DecodeError> {
     let side = if flags & 1 == 0 { Side::Buy } else { Side::Sell };
     let time_in_force = match flags >> 1 & 0b11 {
         0 => TimeInForce::GoodTillCancel,
@@ -287,7 +307,6 @@ fn decode_place(flags: u8, reader: &mut Reader<'_>) -> Result<Place, DecodeError
         _ => TimeInForce::PostOnly,
     };
     let reduce_only = flags >> 3 != 0;
-    let account = account(reader)?;
     let offset = reader.offset();
     let combined = reader.varint("market and self-trade", 0, (MarketId::BOUND << SELF_TRADE_BITS) - 1)?;
     let self_trade = self_trade(offset, combined as u8 & 0b11)?;
@@ -305,8 +324,32 @@ fn self_trade(offset: usize, code: u8) -> Result<SelfTrade, DecodeError> {
     }
 }
 
-fn account(reader: &mut Reader<'_>) -> Result<AccountId, DecodeError> {
+fn read_account(reader: &mut Reader<'_>) -> Result<AccountId, DecodeError> {
     reader.unit("account", AccountId::BOUND)
+}
+
+pub(crate) fn put_session(account: AccountId, key: KeyIndex, out: &mut Vec<u8>) {
+    put_varint(u128::from(account) << limits::KEY_BITS | u128::from(key), out);
+}
+
+/// An account and one of its keys.
+pub(crate) fn session(reader: &mut Reader<'_>) -> Result<(AccountId, KeyIndex), DecodeError> {
+    let combined = reader.varint("session", 0, (1 << SESSION_BITS) - 1)? as u32;
+    let account = AccountId::new(combined >> limits::KEY_BITS).expect("a session has as many bits");
+    let key = KeyIndex::new(combined & (limits::KEYS_MAX as u32 - 1)).expect("masked");
+    Ok((account, key))
+}
+
+fn public_key(reader: &mut Reader<'_>) -> Result<PublicKey, DecodeError> {
+    let offset = reader.offset();
+    let bytes = reader.array::<POINT_BYTES>("public key")?;
+    PublicKey::from_bytes(&bytes).map_err(|error| DecodeError::Curve { offset, what: "public key", error })
+}
+
+pub(crate) fn signature(reader: &mut Reader<'_>) -> Result<Signature, DecodeError> {
+    let offset = reader.offset();
+    let bytes = reader.array::<SIGNATURE_BYTES>("signature")?;
+    Signature::from_bytes(&bytes).map_err(|error| DecodeError::Curve { offset, what: "signature", error })
 }
 
 fn amount(reader: &mut Reader<'_>) -> Result<Amount, DecodeError> {

@@ -2,20 +2,24 @@
 
 use holdfast_protocol::{Reject, limits::DEPOSITS_MAX};
 
-use super::{Guard, id_plus_one, last_entry, margin_of, meets_initial};
+use super::{Guard, finish, id_plus_one, last_entry, margin_of, meets_initial};
 use crate::{
-    fields::TransferFields,
-    flow::{Frame, Label, Next, PayoutFrame, Verdict},
-    machine::{Id, Int, Machine, Wide},
+    fields::{DepositFields, WithdrawFields},
+    flow::{Frame, Grant, Label, Next, PayoutFrame, Verdict},
+    machine::{Int, Machine, Wide},
 };
 
-/// Credits an account's collateral.
+/// Credits an account's collateral, if the operator says so.
 #[inline(always)]
-pub fn deposit<M: Machine>(m: &mut M, sequence: Id<M>, c: TransferFields<M::V>) {
+pub fn deposit<M: Machine>(m: &mut M, grant: Grant<M::V>, c: DepositFields<M::V>) {
     let amount: Int<M, 6> = m.int_nonnegative(&c.amount);
 
+    let owner = m.peek_owner(&c.account);
     let mut system = m.open_system();
-    let mut guard = Guard::new(m);
+    let mut guard = Guard::granted(m, &grant);
+    let is_operator = m.id_equal(&c.sender, &system.operator);
+    guard.refuse_unless(m, &is_operator, Reject::NotOperator);
+    guard.refuse_unless(m, &owner.open, Reject::AccountNotOpen);
     let nothing = m.int_is_zero(&amount);
     guard.refuse(m, &nothing, Reject::AmountZero);
     // deposits + amount ≤ DEPOSITS_MAX, which is one limb of value 2^6 above six limbs of zero: 2^90.
@@ -31,21 +35,18 @@ pub fn deposit<M: Machine>(m: &mut M, sequence: Id<M>, c: TransferFields<M::V>) 
     let collateral = m.int_add(&account.collateral, &amount);
     account.collateral = m.int_select(&guard.ok, &collateral, &account.collateral);
     m.close_account(&c.account, account);
-
-    let always = m.bit(true);
-    m.outcome(&always, &sequence, &guard.code);
-    let next = id_plus_one(m, &sequence);
-    m.goto(&always, Next::Idle(next));
+    finish(m, &grant.sequence, &guard);
 }
 
 /// Asks for collateral; `payout` decides once the margin is known.
 #[inline(always)]
-pub fn withdraw<M: Machine>(m: &mut M, sequence: Id<M>, c: TransferFields<M::V>) {
+pub fn withdraw<M: Machine>(m: &mut M, grant: Grant<M::V>, c: WithdrawFields<M::V>) {
     let amount: Int<M, 6> = m.int_nonnegative(&c.amount);
     let system = m.peek_system();
     let account = m.peek_account(&c.account);
 
-    let mut guard = Guard::new(m);
+    let mut guard = Guard::granted(m, &grant);
+    guard.refuse_unless(m, &grant.withdraws, Reject::KeyNotPermitted);
     let nothing = m.int_is_zero(&amount);
     guard.refuse(m, &nothing, Reject::AmountZero);
     let left: Int<M, 8> = m.int_sub(&account.collateral, &amount);
@@ -56,6 +57,7 @@ pub fn withdraw<M: Machine>(m: &mut M, sequence: Id<M>, c: TransferFields<M::V>)
     let short = m.int_is_negative(&held);
     guard.refuse(m, &short, Reject::VaultShort);
 
+    let Grant { sequence, .. } = grant;
     let refused = m.not(&guard.ok);
     m.outcome(&refused, &sequence, &guard.code);
     let next = id_plus_one(m, &sequence);
@@ -91,11 +93,7 @@ pub fn payout<M: Machine>(m: &mut M, frame: PayoutFrame<M::V>, verdict: Verdict<
     let left = m.int_sub(&account.collateral, &amount);
     account.collateral = m.int_select(&guard.ok, &left, &account.collateral);
     m.close_account(&id, account);
-
-    let always = m.bit(true);
-    m.outcome(&always, &sequence, &guard.code);
-    let next = id_plus_one(m, &sequence);
-    m.goto(&always, Next::Idle(next));
+    finish(m, &sequence, &guard);
 }
 
 fn exceeds_deposits_max<M: Machine>(m: &mut M, deposits: &Wide<M, 7>) -> crate::machine::Bit<M> {

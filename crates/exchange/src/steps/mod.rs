@@ -1,11 +1,13 @@
 //! The rules: one function per kind of step. `docs/RULES.md` says in words what they do together.
 
+mod authority;
 mod funds;
 mod margin;
 mod matching;
 mod orders;
 mod venue;
 
+pub use authority::{authorise, open, register, revoke, seal};
 pub use funds::{deposit, payout, withdraw};
 pub use margin::margin;
 pub use matching::{fill, match_head, trade, turn};
@@ -15,7 +17,7 @@ pub use venue::{mark, release, time};
 use holdfast_protocol::{Reject, limits::PPM};
 
 use crate::{
-    flow::{MarginRegisters, Verdict},
+    flow::{Grant, MarginRegisters, Next, Verdict},
     machine::{Bit, Id, Int, Machine, NOTIONAL_LIMBS, Wide, Word},
     slots::Account,
 };
@@ -30,6 +32,13 @@ impl<M: Machine> Guard<M> {
     #[inline(always)]
     fn new(m: &mut M) -> Self {
         Self { ok: m.bit(true), code: m.id(0) }
+    }
+
+    /// The first guard of every command: its session key has not expired.
+    #[inline(always)]
+    fn granted(m: &mut M, grant: &Grant<M::V>) -> Self {
+        let code = m.id_of(&grant.expired);
+        Self { ok: m.not(&grant.expired), code: m.id_scale(&code, u32::from(Reject::KeyExpired.code())) }
     }
 
     /// Refuses with `reject` if `bad`, unless an earlier guard has refused.
@@ -59,6 +68,15 @@ fn id_plus_one<M: Machine>(m: &mut M, a: &Id<M>) -> Id<M> {
 fn id_is_zero<M: Machine>(m: &mut M, a: &Id<M>) -> Bit<M> {
     let zero = m.id(0);
     m.id_equal(a, &zero)
+}
+
+/// Ends a command whose outcome is decided.
+#[inline(always)]
+fn finish<M: Machine>(m: &mut M, sequence: &Id<M>, guard: &Guard<M>) {
+    let always = m.bit(true);
+    m.outcome(&always, sequence, &guard.code);
+    let next = id_plus_one(m, sequence);
+    m.goto(&always, Next::Idle(next));
 }
 
 /// A word as a signed integer.

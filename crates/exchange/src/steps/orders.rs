@@ -12,7 +12,8 @@ use super::{
 use crate::{
     fields::{AmendFields, CancelFields, EntryFields, PlaceFields},
     flow::{
-        AdmitFrame, Frame, Label, MarginRegisters, Next, ProbeRegisters, RemoveRegisters, SweepFrame, Taker, Verdict,
+        AdmitFrame, Frame, Grant, Label, MarginRegisters, Next, ProbeRegisters, RemoveRegisters, SweepFrame, Taker,
+        Verdict,
     },
     machine::{Bit, Event, Id, Machine, Word},
     slots::{Order, Position},
@@ -20,7 +21,7 @@ use crate::{
 
 /// Checks a new order; `admit` decides once the account's margin with it is known.
 #[inline(always)]
-pub fn place<M: Machine>(m: &mut M, sequence: Id<M>, c: PlaceFields<M::V>) {
+pub fn place<M: Machine>(m: &mut M, grant: Grant<M::V>, c: PlaceFields<M::V>) {
     let system = m.peek_system();
     let market = m.peek_market(&c.market);
     let account = m.peek_account(&c.account);
@@ -34,7 +35,7 @@ pub fn place<M: Machine>(m: &mut M, sequence: Id<M>, c: PlaceFields<M::V>) {
     let expire_maker = m.or(&c.self_low, &c.self_high);
     let expire_taker = m.not(&c.self_low);
 
-    let mut guard = Guard::new(m);
+    let mut guard = Guard::granted(m, &grant);
     guard.refuse_unless(m, &market.exists, Reject::UnknownMarket);
     let zero = m.word_is_zero(&c.price);
     guard.refuse(m, &zero, Reject::PriceZero);
@@ -66,8 +67,8 @@ pub fn place<M: Machine>(m: &mut M, sequence: Id<M>, c: PlaceFields<M::V>) {
     guard.refuse(m, &book_full, Reject::BookFull);
 
     let refused = m.not(&guard.ok);
-    m.outcome(&refused, &sequence, &guard.code);
-    let sequence_next = id_plus_one(m, &sequence);
+    m.outcome(&refused, &grant.sequence, &guard.code);
+    let sequence_next = id_plus_one(m, &grant.sequence);
     m.goto(&refused, Next::Idle(sequence_next.clone()));
 
     // The first empty entry is at most `entries`: it grows if that is the one.
@@ -347,13 +348,13 @@ pub fn remove<M: Machine>(m: &mut M, r: RemoveRegisters<M::V>) {
 
 /// Cancels one order.
 #[inline(always)]
-pub fn cancel<M: Machine>(m: &mut M, sequence: Id<M>, c: CancelFields<M::V>) {
+pub fn cancel<M: Machine>(m: &mut M, grant: Grant<M::V>, c: CancelFields<M::V>) {
     let order = m.peek_order(&c.slot);
-    let mut guard = Guard::new(m);
+    let mut guard = Guard::granted(m, &grant);
     refuse_foreign(m, &mut guard, &order, &c.account, &c.generation);
     let always = m.bit(true);
-    m.outcome(&always, &sequence, &guard.code);
-    let next = id_plus_one(m, &sequence);
+    m.outcome(&always, &grant.sequence, &guard.code);
+    let next = id_plus_one(m, &grant.sequence);
     let refused = m.not(&guard.ok);
     m.goto(&refused, Next::Idle(next.clone()));
     let idle = m.id(Label::Idle.number());
@@ -362,15 +363,15 @@ pub fn cancel<M: Machine>(m: &mut M, sequence: Id<M>, c: CancelFields<M::V>) {
 
 /// Cancels all orders of an account in a market, one `sweep` each.
 #[inline(always)]
-pub fn cancel_all<M: Machine>(m: &mut M, sequence: Id<M>, c: EntryFields<M::V>) {
+pub fn cancel_all<M: Machine>(m: &mut M, grant: Grant<M::V>, c: EntryFields<M::V>) {
     let market = m.peek_market(&c.market);
     let account = m.peek_account(&c.account);
     let entry = find_entry(m, &account, &c.market);
-    let mut guard = Guard::new(m);
+    let mut guard = Guard::granted(m, &grant);
     guard.refuse_unless(m, &market.exists, Reject::UnknownMarket);
     let always = m.bit(true);
-    m.outcome(&always, &sequence, &guard.code);
-    let sequence_next = id_plus_one(m, &sequence);
+    m.outcome(&always, &grant.sequence, &guard.code);
+    let sequence_next = id_plus_one(m, &grant.sequence);
     let sweeps = m.and(&guard.ok, &entry.found);
     let last = m.id(0);
     let frame = SweepFrame { sequence_next: sequence_next.clone(), account: c.account, entry: entry.index, last };
@@ -410,9 +411,9 @@ pub fn sweep<M: Machine>(m: &mut M, frame: SweepFrame<M::V>) {
 
 /// Shrinks an order in place, or checks its replacement as `place` checks a new order.
 #[inline(always)]
-pub fn amend<M: Machine>(m: &mut M, sequence: Id<M>, c: AmendFields<M::V>) {
+pub fn amend<M: Machine>(m: &mut M, grant: Grant<M::V>, c: AmendFields<M::V>) {
     let mut order = m.open_order(&c.slot);
-    let mut guard = Guard::new(m);
+    let mut guard = Guard::granted(m, &grant);
     refuse_foreign(m, &mut guard, &order, &c.account, &c.generation);
     let zero = m.word_is_zero(&c.price);
     guard.refuse(m, &zero, Reject::PriceZero);
@@ -456,8 +457,8 @@ pub fn amend<M: Machine>(m: &mut M, sequence: Id<M>, c: AmendFields<M::V>) {
 
     let replaces = m.without(&guard.ok, &in_place);
     let decided = m.not(&replaces);
-    m.outcome(&decided, &sequence, &guard.code);
-    let sequence_next = id_plus_one(m, &sequence);
+    m.outcome(&decided, &grant.sequence, &guard.code);
+    let sequence_next = id_plus_one(m, &grant.sequence);
     m.goto(&decided, Next::Idle(sequence_next.clone()));
 
     let last = last_entry(m, &account.entries);

@@ -2,19 +2,19 @@
 
 use holdfast_protocol::{Reject, limits::PPM};
 
-use super::{Guard, find_entry, id_plus_one, set_entry};
+use super::{Guard, find_entry, finish, id_plus_one, set_entry};
 use crate::{
     fields::{EntryFields, MarkFields, TimeFields},
-    flow::Next,
-    machine::{Id, Int, Machine, Wide},
+    flow::Grant,
+    machine::{Int, Machine, Wide},
 };
 
 /// Sets a mark price, if the oracle says so and it does not move too far at once.
 #[inline(always)]
-pub fn mark<M: Machine>(m: &mut M, sequence: Id<M>, c: MarkFields<M::V>) {
+pub fn mark<M: Machine>(m: &mut M, grant: Grant<M::V>, c: MarkFields<M::V>) {
     let system = m.peek_system();
     let mut market = m.open_market(&c.market);
-    let mut guard = Guard::new(m);
+    let mut guard = Guard::granted(m, &grant);
     let is_oracle = m.id_equal(&c.sender, &system.oracle);
     guard.refuse_unless(m, &is_oracle, Reject::NotOracle);
     guard.refuse_unless(m, &market.exists.clone(), Reject::UnknownMarket);
@@ -41,30 +41,30 @@ pub fn mark<M: Machine>(m: &mut M, sequence: Id<M>, c: MarkFields<M::V>) {
 
     market.mark = m.word_select(&guard.ok, &c.price, &market.mark);
     m.close_market(&c.market, market);
-    finish(m, &sequence, &guard);
+    finish(m, &grant.sequence, &guard);
 }
 
 /// Advances the time.
 #[inline(always)]
-pub fn time<M: Machine>(m: &mut M, sequence: Id<M>, c: TimeFields<M::V>) {
+pub fn time<M: Machine>(m: &mut M, grant: Grant<M::V>, c: TimeFields<M::V>) {
     let mut system = m.open_system();
-    let mut guard = Guard::new(m);
+    let mut guard = Guard::granted(m, &grant);
     let is_operator = m.id_equal(&c.sender, &system.operator);
     guard.refuse_unless(m, &is_operator, Reject::NotOperator);
     let forwards = m.word_at_most(&system.time, &c.time);
     guard.refuse_unless(m, &forwards, Reject::TimeBackwards);
     system.time = m.word_select(&guard.ok, &c.time, &system.time);
     m.close_system(system);
-    finish(m, &sequence, &guard);
+    finish(m, &grant.sequence, &guard);
 }
 
 /// Empties the directory entry of a flat position without open orders.
 #[inline(always)]
-pub fn release<M: Machine>(m: &mut M, sequence: Id<M>, c: EntryFields<M::V>) {
+pub fn release<M: Machine>(m: &mut M, grant: Grant<M::V>, c: EntryFields<M::V>) {
     let mut account = m.open_account(&c.account);
     let entry = find_entry(m, &account, &c.market);
     let mut position = m.open_position(&c.account, &entry.index);
-    let mut guard = Guard::new(m);
+    let mut guard = Guard::granted(m, &grant);
     guard.refuse_unless(m, &entry.found, Reject::NoPosition);
     let flat = m.int_is_zero(&position.size);
     let quiet = m.word_is_zero(&position.open_orders);
@@ -81,13 +81,5 @@ pub fn release<M: Machine>(m: &mut M, sequence: Id<M>, c: EntryFields<M::V>) {
     let lowers = m.and(&highest, &guard.ok);
     account.entries = m.id_select(&lowers, &entry.index, &account.entries);
     m.close_account(&c.account, account);
-    finish(m, &sequence, &guard);
-}
-
-#[inline(always)]
-fn finish<M: Machine>(m: &mut M, sequence: &Id<M>, guard: &Guard<M>) {
-    let always = m.bit(true);
-    m.outcome(&always, sequence, &guard.code);
-    let next = id_plus_one(m, sequence);
-    m.goto(&always, Next::Idle(next));
+    finish(m, &grant.sequence, &guard);
 }
