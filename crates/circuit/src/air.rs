@@ -1,11 +1,11 @@
-//! The tables as AIRs: those of the steps, and those that hold them together (segment, commands, memory boundary, Merkle tree, Poseidon2).
+//! The tables as AIRs: those of the steps, and those that hold them together (segment, memory boundary, Merkle tree, Poseidon2). Those of signatures are in [`crate::schnorr`].
 
 use holdfast_crypto::{F, field::DIGEST_CELLS};
 use holdfast_exchange::{
     flow::Label,
     machine::{LIMB_BITS, Plain},
     record::Record,
-    slots::{Account, Kind, LEAF_CELLS, Market, Order, Position, System},
+    slots::{Account, Deployment, Kind, LEAF_CELLS, Market, Order, Owner, Position, Session, System},
     step::Step,
 };
 use openvm_circuit_primitives::var_range::{VariableRangeCheckerAir, VariableRangeCheckerBus};
@@ -28,8 +28,8 @@ use crate::{
     RANGE_BITS,
     cells::{ACCESSES_MAX, CLOCK_BITS, GAP_BITS},
     public::{PublicValues, offset},
-    published::COMMAND_CELLS,
     row::{Bus, Row},
+    schnorr::{LadderAir, SignatureAir},
     step_table::{Entry, step_row},
 };
 
@@ -77,9 +77,10 @@ pub const TREE_DEPTH: u32 = holdfast_crypto::tree::DEPTH;
 pub enum Table {
     Segment,
     Step(Step),
-    Commands,
     Boundary(Kind),
     Merkle,
+    Signature,
+    Ladder,
     Poseidon2,
     Range,
 }
@@ -89,18 +90,18 @@ impl Table {
         [Table::Segment]
             .into_iter()
             .chain(Step::ALL.iter().map(|&step| Table::Step(step)))
-            .chain([Table::Commands])
             .chain(Kind::ALL.into_iter().map(Table::Boundary))
-            .chain([Table::Merkle, Table::Poseidon2, Table::Range])
+            .chain([Table::Merkle, Table::Signature, Table::Ladder, Table::Poseidon2, Table::Range])
     }
 
     pub fn name(self) -> String {
         match self {
             Table::Segment => "segment".into(),
             Table::Step(step) => step.name().into(),
-            Table::Commands => "commands".into(),
             Table::Boundary(kind) => format!("boundary_{}", kind.name()),
             Table::Merkle => "merkle".into(),
+            Table::Signature => "signature".into(),
+            Table::Ladder => "ladder".into(),
             Table::Poseidon2 => "poseidon2".into(),
             Table::Range => "range".into(),
         }
@@ -119,9 +120,10 @@ pub fn airs<SC: StarkProtocolConfig<F = F>>() -> Vec<AirRef<SC>> {
             match table {
                 Table::Segment => Arc::new(SegmentAir),
                 Table::Step(step) => Arc::new(StepAir::new(step)),
-                Table::Commands => Arc::new(CommandsAir),
                 Table::Boundary(kind) => Arc::new(BoundaryAir { kind }),
                 Table::Merkle => Arc::new(MerkleAir),
+                Table::Signature => Arc::new(SignatureAir),
+                Table::Ladder => Arc::new(LadderAir),
                 Table::Poseidon2 => Arc::new(Poseidon2Air::new()),
                 Table::Range => {
                     let bus = VariableRangeCheckerBus::new(Bus::Range as u16, RANGE_BITS as usize);
@@ -140,6 +142,9 @@ pub fn record_cells(kind: Kind) -> usize {
         Kind::Account => Account::<Plain>::CELLS,
         Kind::Position => Position::<Plain>::CELLS,
         Kind::Order => Order::<Plain>::CELLS,
+        Kind::Session => Session::<Plain>::CELLS,
+        Kind::Owner => Owner::<Plain>::CELLS,
+        Kind::Deployment => Deployment::<Plain>::CELLS,
     }
 }
 
@@ -190,6 +195,10 @@ impl<AB: InteractionBuilder> Row for Constrain<'_, AB> {
     fn hint_open_order(&mut self, _: &AB::Expr, _: &AB::Expr, _: &AB::Expr) -> i64 {
         0
     }
+    fn compress(&mut self, _: &[AB::Expr; 8], _: &[AB::Expr; 8]) -> [i64; 8] {
+        [0; 8]
+    }
+    fn note_signed(&mut self, _: &[AB::Expr; 14], _: &[AB::Expr; 8]) {}
     fn note_outcome(&mut self, _: &AB::Expr, _: &AB::Expr) {}
 }
 
@@ -222,6 +231,10 @@ impl Row for Count {
     fn hint_open_order(&mut self, _: &i64, _: &i64, _: &i64) -> i64 {
         0
     }
+    fn compress(&mut self, _: &[i64; 8], _: &[i64; 8]) -> [i64; 8] {
+        [0; 8]
+    }
+    fn note_signed(&mut self, _: &[i64; 14], _: &[i64; 8]) {}
     fn note_outcome(&mut self, _: &i64, _: &i64) {}
 }
 
@@ -245,6 +258,7 @@ impl StepAir {
     }
 }
 
+/// An AIR without public values or preprocessed columns.
 macro_rules! plain_air {
     ($name:ident, $self:ident => $width:expr) => {
         impl<T> BaseAir<T> for $name {
@@ -256,8 +270,9 @@ macro_rules! plain_air {
         impl<T> PartitionedBaseAir<T> for $name {}
     };
 }
+pub(crate) use plain_air;
 
-fn local<AB: AirBuilder<Var: Copy>>(builder: &AB) -> Vec<AB::Var> {
+pub(crate) fn local<AB: AirBuilder<Var: Copy>>(builder: &AB) -> Vec<AB::Var> {
     let main = builder.main();
     let row = main.row_slice(0).expect("a table has rows");
     row.to_vec()
@@ -275,15 +290,15 @@ impl<AB: InteractionBuilder> Air<AB> for StepAir {
 }
 
 /// Takes slices of a row in order.
-struct Columns<'a, V> {
-    rest: &'a [V],
+pub(crate) struct Columns<'a, V> {
+    pub rest: &'a [V],
 }
 
 impl<'a, V: Copy> Columns<'a, V> {
-    fn one<E: From<V>>(&mut self) -> E {
+    pub fn one<E: From<V>>(&mut self) -> E {
         self.many(1).remove(0)
     }
-    fn many<E: From<V>>(&mut self, n: usize) -> Vec<E> {
+    pub fn many<E: From<V>>(&mut self, n: usize) -> Vec<E> {
         let (taken, rest) = self.rest.split_at(n);
         self.rest = rest;
         taken.iter().map(|&column| column.into()).collect()
@@ -294,13 +309,19 @@ fn constant<AB: AirBuilder>(value: u32) -> AB::Expr {
     AB::Expr::from_u32(value)
 }
 
-fn push<AB: InteractionBuilder>(builder: &mut AB, bus: Bus, receives: bool, message: Vec<AB::Expr>, count: AB::Expr) {
+pub(crate) fn push<AB: InteractionBuilder>(
+    builder: &mut AB,
+    bus: Bus,
+    receives: bool,
+    message: Vec<AB::Expr>,
+    count: AB::Expr,
+) {
     let count = if receives { -count } else { count };
     builder.push_interaction(bus as u16, message, count, 1);
 }
 
 /// Looks up `output = compress(left, right)`: the permutation's first cells, plus `left`.
-fn look_up_compression<AB: InteractionBuilder>(
+pub(crate) fn look_up_compression<AB: InteractionBuilder>(
     builder: &mut AB,
     left: &[AB::Expr],
     right: &[AB::Expr],
@@ -322,6 +343,8 @@ pub struct SegmentAir;
 const SYSTEM_CELLS: usize = System::<Plain>::CELLS;
 /// Position of the count of batches among the system slot's cells: it is the last one.
 pub const SYSTEM_BATCHES: usize = SYSTEM_CELLS - 1;
+/// Position of the count of unsealed sessions: before it.
+pub const SYSTEM_UNSEALED: usize = SYSTEM_BATCHES - 1;
 pub const SEGMENT_WIDTH: usize = 6 + 2 * SYSTEM_CELLS;
 
 impl<T> BaseAir<T> for SegmentAir {
@@ -363,10 +386,10 @@ impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir
         push(builder, Bus::Step, true, vec![clock_end.clone(), idle, sequence_end.clone()], active.clone());
 
         // The digest of the commands.
-        let mut digest = vec![sequence_start];
+        let mut digest = vec![sequence_start, AB::Expr::ZERO];
         digest.extend(cells(offset::DIGEST_IN, DIGEST_CELLS));
         push(builder, Bus::Digest, false, digest, active.clone());
-        let mut digest = vec![sequence_end];
+        let mut digest = vec![sequence_end, AB::Expr::ZERO];
         digest.extend(cells(offset::DIGEST_OUT, DIGEST_CELLS));
         push(builder, Bus::Digest, true, digest, active.clone());
 
@@ -404,8 +427,11 @@ impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir
         let last_access = finish.clone() - AB::Expr::ONE - gap_low - constant::<AB>(1 << LIMB_BITS) * gap_high;
         push(builder, Bus::Memory, true, system(last_access, &end), active.clone());
         let mut counted = end.clone();
-        counted[SYSTEM_BATCHES] = end[SYSTEM_BATCHES].clone() + closes;
+        counted[SYSTEM_BATCHES] = end[SYSTEM_BATCHES].clone() + closes.clone();
         push(builder, Bus::Memory, false, system(finish, &counted), active.clone());
+
+        // A batch is closed when every session is sealed.
+        builder.assert_zero(closes.clone() * end[SYSTEM_UNSEALED].clone());
 
         // Time (the slot's first three cells) and batch number at both ends.
         let mut shown = |at: usize, cell: &AB::Expr| {
@@ -417,43 +443,6 @@ impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir
         }
         shown(offset::BATCHES_START, &start[SYSTEM_BATCHES]);
         shown(offset::BATCHES_END, &counted[SYSTEM_BATCHES]);
-    }
-}
-
-/// The published commands: one row each.
-///
-/// Columns: active, sequence, cells (7), outcome's code, digest before (8), digest after (8).
-#[derive(Debug, Clone, Copy)]
-pub struct CommandsAir;
-
-pub const COMMANDS_WIDTH: usize = 2 + COMMAND_CELLS + 1 + 2 * DIGEST_CELLS;
-
-plain_air!(CommandsAir, self => COMMANDS_WIDTH);
-
-impl<AB: InteractionBuilder> Air<AB> for CommandsAir {
-    fn eval(&self, builder: &mut AB) {
-        let columns = local(builder);
-        let mut columns = Columns { rest: &columns };
-        let active: AB::Expr = columns.one();
-        let sequence: AB::Expr = columns.one();
-        let cells: Vec<AB::Expr> = columns.many(COMMAND_CELLS);
-        let code: AB::Expr = columns.one();
-        let before: Vec<AB::Expr> = columns.many(DIGEST_CELLS);
-        let after: Vec<AB::Expr> = columns.many(DIGEST_CELLS);
-
-        builder.assert_bool(active.clone());
-        let with = |first: AB::Expr, rest: &[AB::Expr]| {
-            let mut message = vec![first];
-            message.extend_from_slice(rest);
-            message
-        };
-        push(builder, Bus::Command, false, with(sequence.clone(), &cells), active.clone());
-        push(builder, Bus::Outcome, true, vec![sequence.clone(), code.clone()], active.clone());
-        push(builder, Bus::Digest, true, with(sequence.clone(), &before), active.clone());
-        push(builder, Bus::Digest, false, with(sequence + AB::Expr::ONE, &after), active.clone());
-        let mut absorbed = cells;
-        absorbed.push(code);
-        look_up_compression(builder, &before, &absorbed, &after, active);
     }
 }
 

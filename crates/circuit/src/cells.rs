@@ -10,7 +10,7 @@ use holdfast_exchange::{
     flow::{Frame, Label, Next},
     machine::{LIMB_BITS, Machine, Values, WORD_LIMBS},
     record::{CellReader, CellWriter, Record},
-    slots::{Account, Kind, Market, Order, Position, Slot, System},
+    slots::{Account, Deployment, Kind, Market, Order, Owner, Position, Session, Slot, System},
 };
 use holdfast_protocol::limits::PPM;
 
@@ -45,6 +45,7 @@ impl<E: Expr> Values for Cells<E> {
     type Word = [E; WORD_LIMBS];
     type Wide<const L: usize> = [E; L];
     type Int<const L: usize> = Signed<E, L>;
+    type Fields<const N: usize> = [E; N];
 }
 
 /// Where a step went, and what it suspended.
@@ -102,6 +103,9 @@ impl<R: Row, I: Iterator<Item = i64>> CellReader<Cells<R::E>> for ColumnReader<'
     fn int<const L: usize>(&mut self) -> Signed<R::E, L> {
         Signed { negative: self.cell(), magnitude: std::array::from_fn(|_| self.cell()) }
     }
+    fn fields<const N: usize>(&mut self) -> [R::E; N] {
+        std::array::from_fn(|_| self.cell())
+    }
 }
 
 /// Collects a record's cells.
@@ -123,6 +127,9 @@ impl<E: Expr> CellWriter<Cells<E>> for CellCollector<E> {
     fn int<const L: usize>(&mut self, value: &Signed<E, L>) {
         self.0.push(value.negative.clone());
         self.0.extend(value.magnitude.iter().cloned());
+    }
+    fn fields<const N: usize>(&mut self, value: &[E; N]) {
+        self.0.extend(value.iter().cloned());
     }
 }
 
@@ -463,6 +470,13 @@ impl<'r, R: Row> Circuit<'r, R> {
         slot
     }
 
+    /// Looks up `after = compress(before, block)`: the permutation's first cells, plus `before`.
+    pub fn look_up_compression(&mut self, before: &[R::E; 8], block: &[R::E; 8], after: &[R::E; 8]) {
+        let mut message: Vec<R::E> = before.iter().chain(block).cloned().collect();
+        message.extend(after.iter().zip(before).map(|(after, before)| after.clone() - before.clone()));
+        self.interact(Bus::Poseidon2, false, message, None);
+    }
+
     fn enabled(&self, enabled: &R::E) -> bool {
         self.value(&self.active) != 0 && self.value(enabled) != 0
     }
@@ -706,6 +720,40 @@ impl<R: Row> Machine for Circuit<'_, R> {
         a.magnitude.clone()
     }
 
+    fn fields_zero<const N: usize>(&mut self) -> [R::E; N] {
+        std::array::from_fn(|_| self.constant(0))
+    }
+    fn fields_of(&mut self, a: &R::E) -> [R::E; 1] {
+        [a.clone()]
+    }
+    fn fields_join(&mut self, a: &[R::E; 7], b: &[R::E; 7]) -> [R::E; 14] {
+        std::array::from_fn(|i| if i < 7 { a[i].clone() } else { b[i - 7].clone() })
+    }
+    fn fields_select<const N: usize>(
+        &mut self,
+        condition: &R::E,
+        then: &[R::E; N],
+        otherwise: &[R::E; N],
+    ) -> [R::E; N] {
+        std::array::from_fn(|i| self.select(condition, &then[i], &otherwise[i]))
+    }
+    fn absorb<const N: usize>(&mut self, chain: &[R::E; 8], cells: &[R::E; N], last: &R::E) -> [R::E; 8] {
+        const { assert!(N <= 7) };
+        let block: [R::E; 8] = std::array::from_fn(|i| match cells.get(i) {
+            _ if i == 7 => last.clone(),
+            Some(cell) => cell.clone(),
+            None => self.constant(0),
+        });
+        let after = self.row.compress(chain, &block).map(|value| self.row.column(value));
+        self.look_up_compression(chain, &block, &after);
+        after
+    }
+    fn signed(&mut self, public_key: &[R::E; 14], head: &[R::E; 8]) {
+        let message = public_key.iter().chain(head).cloned().collect();
+        self.interact(Bus::Signature, true, message, None);
+        self.row.note_signed(public_key, head);
+    }
+
     fn check(&mut self, condition: &R::E) {
         let one = self.constant(1);
         self.row.assert_zero(one - condition.clone());
@@ -717,6 +765,27 @@ impl<R: Row> Machine for Circuit<'_, R> {
         Account: open_account close_account peek_account (account);
         Position: open_position close_position peek_position (account, entry);
         Order: open_order close_order peek_order (slot);
+    }
+    fn open_session(&mut self, account: &R::E, key: &R::E) -> Session<Self::V> {
+        self.open(account, key)
+    }
+    fn close_session(&mut self, _: &R::E, _: &R::E, new: Session<Self::V>) {
+        self.close(&new);
+    }
+    fn open_owner(&mut self, account: &R::E) -> Owner<Self::V> {
+        let zero = self.constant(0);
+        self.open(account, &zero)
+    }
+    fn close_owner(&mut self, _: &R::E, new: Owner<Self::V>) {
+        self.close(&new);
+    }
+    fn peek_owner(&mut self, account: &R::E) -> Owner<Self::V> {
+        let zero = self.constant(0);
+        self.peek(account, &zero)
+    }
+    fn peek_deployment(&mut self) -> Deployment<Self::V> {
+        let zero = self.constant(0);
+        self.peek(&zero, &zero)
     }
 
     fn hint_neighbour(&mut self, book: &R::E, price: &[R::E; WORD_LIMBS]) -> R::E {
@@ -746,6 +815,10 @@ impl<R: Row> Machine for Circuit<'_, R> {
         let label = |label: Label| self.constant(i64::from(label.number()));
         match &next {
             Next::Idle(sequence) => message.extend([label(Label::Idle), sequence.clone()]),
+            Next::Command(grant) => {
+                message.push(label(Label::Command));
+                message.extend(cells_of(grant));
+            }
             Next::Resume(to, frame) => message.extend([label(*to), frame.clone()]),
             Next::Return(to, frame) => message.extend([to.clone(), frame.clone()]),
             Next::Judge(to, frame, verdict) => {

@@ -72,7 +72,7 @@ pub struct Message {
 }
 
 impl Bus {
-    pub const ALL: [Bus; 9] = [
+    pub const ALL: [Bus; 11] = [
         Bus::Range,
         Bus::Poseidon2,
         Bus::Memory,
@@ -82,6 +82,8 @@ impl Bus {
         Bus::Outcome,
         Bus::Digest,
         Bus::Merkle,
+        Bus::Signature,
+        Bus::Ladder,
     ];
 
     pub fn from_index(index: u16) -> Option<Bus> {

@@ -4,8 +4,8 @@
 //! constrained (`Constrain`, in [`air`]) or filled (`Fill`, in [`witness`]).
 //!
 //! - [`cells`]: the gadgets. [`step_table`]: what a step's row receives. [`air`]: all tables.
-//! - [`published`]: the cells and the digest of published commands. [`public`]: what a proof says in public.
-//! - [`witness`]: executes commands and fills the tables of a segment. [`verify`]: checks proofs, and chains of them.
+//! - [`schnorr`]: the tables of signatures. [`public`]: what a proof says in public.
+//! - [`witness`]: executes instructions and fills the tables of a segment. [`verify`]: checks proofs, and chains of them.
 //! - [`check`]: checks filled tables directly, for tests.
 
 pub mod air;
@@ -14,8 +14,8 @@ pub mod check;
 mod inverse;
 mod lengths;
 pub mod public;
-pub mod published;
 pub mod row;
+pub mod schnorr;
 pub mod step_table;
 pub mod verify;
 pub mod witness;

@@ -28,14 +28,18 @@ pub enum Bus {
     Step = 3,
     /// `(clock of the step that suspended it, label, cells)`.
     Frame = 4,
-    /// `(sequence, cells 7)`: a published command.
+    /// `(sequence, extended, head, signer, cells 5)`: the command of a published instruction.
     Command = 5,
     /// `(sequence, code)`: its outcome.
     Outcome = 6,
-    /// `(sequence, digest 8)`: the digest of all commands before this one.
+    /// `(sequence, stage, digest 8)`: the digest of all instructions before this one; at stage 1, of its first block too.
     Digest = 7,
     /// `(level, index, old digest 8, new digest 8)`: a node of the tree before and after the segment.
     Merkle = 8,
+    /// `(public key 14, head 8)`: whoever holds the key has signed the head.
+    Signature = 9,
+    /// `(step, accumulator 14, offset − key 14, offset + generator − key 14, challenge 8)`: where the check of a signature stands.
+    Ladder = 10,
 }
 
 /// One row.
@@ -58,6 +62,10 @@ pub trait Row {
     fn store(&mut self, kind: Kind, outer: &Self::E, inner: &Self::E, cells: &[Self::E]);
     fn hint_neighbour(&mut self, sentinel: &Self::E, price: i64) -> i64;
     fn hint_open_order(&mut self, account: &Self::E, entry: &Self::E, after: &Self::E) -> i64;
+    /// The cells of `compress(left, right)`, which is looked up.
+    fn compress(&mut self, left: &[Self::E; 8], right: &[Self::E; 8]) -> [i64; 8];
+    /// Notes that a signature of this head by this key is needed.
+    fn note_signed(&mut self, public_key: &[Self::E; 14], head: &[Self::E; 8]);
     /// Notes a command's outcome.
     fn note_outcome(&mut self, enabled: &Self::E, code: &Self::E);
 }

@@ -3,21 +3,31 @@
 //! A row is: active, clock, what the step receives, and then the columns that the step function asks for. It receives its place in the chain
 //! from the step bus (and its frame, or its command), runs the function, and sends where it goes.
 
+use holdfast_crypto::{
+    Digest,
+    field::{DIGEST_CELLS, cell_to_canonical},
+};
 use holdfast_exchange::{
-    fields::{AmendFields, CancelFields, EntryFields, MarkFields, PlaceFields, TimeFields, TransferFields},
+    fields::{
+        AmendFields, CancelFields, DepositFields, EntryFields, InstructionFields, MarkFields, OpenFields, PlaceFields,
+        RegisterFields, RevokeFields, SealFields, TimeFields, WithdrawFields,
+    },
     flow::{
-        AdmitFrame, FillFrame, Label, MarginRegisters, PayoutFrame, ProbeRegisters, RemoveRegisters, SweepFrame, Taker,
-        TradeFrame, TurnFrame, Verdict,
+        AdmitFrame, FillFrame, Grant, Label, MarginRegisters, PayoutFrame, ProbeRegisters, RemoveRegisters, SweepFrame,
+        Taker, TradeFrame, TurnFrame, Verdict,
     },
     machine::{LIMB_BITS, WORD_LIMBS},
     record::{CellReader, Record},
     step::{Input, Step, execute},
 };
-use holdfast_protocol::{Command, limits};
+use holdfast_protocol::{
+    Command, Instruction,
+    cells::{Blocks, COMMAND_CELLS, FLAGS},
+    limits,
+};
 
 use crate::{
     cells::{Cells, Circuit, Signed, Went, cells_of, columns_of},
-    published::FLAGS,
     row::{Bus, Expr, Row},
 };
 
@@ -31,6 +41,8 @@ pub struct Entry {
     /// The cells of the command's fields, of the registers or of the frame.
     pub cells: Vec<i64>,
     pub verdict: Vec<i64>,
+    /// Of a command: what its session grants.
+    pub grant: Vec<i64>,
 }
 
 /// One row of a step's table.
@@ -45,21 +57,71 @@ pub fn step_row<R: Row>(row: &mut R, step: Step, entry: &Entry) -> Went<R::E> {
     circuit.finish()
 }
 
+/// A command's field that needs no check of its range, because `authorise` has checked it.
+const TRUSTED: u32 = 0;
+/// Columns of the row of an instruction that are filled when its outcome is known: the code, and the digest after its first block.
+pub const PUBLISHED: std::ops::Range<usize> = 2..2 + 1 + DIGEST_CELLS;
+/// First of the columns of the row of an extended command that are filled then: the digest before and after each of its further blocks.
+pub const EXTENSION: usize = 2;
+
 fn receive<R: Row>(c: &mut Circuit<'_, R>, step: Step, entry: &Entry) -> Input<Cells<R::E>> {
+    use limits::{ACCOUNT_BITS, GENERATION_BITS, KEY_BITS, MARKET_BITS, ORDER_BITS, PRICE_BITS, SIZE_BITS, TIME_BITS};
     match step {
+        Step::Authorise => instruction(c, entry),
+        Step::Seal => {
+            let sequence = c.row.column(entry.argument);
+            take(c, Label::Idle, [sequence.clone()]);
+            let bits = [ACCOUNT_BITS, KEY_BITS];
+            let fields = read_fields::<R, SealFields<_>>(c, entry, &bits);
+            Input::Seal(sequence, fields)
+        }
+        Step::Open => {
+            let extension: [[R::E; DIGEST_CELLS]; 2] = digest_columns(c);
+            let (grant, fields) = command(c, entry, 10, true, &[TRUSTED, ACCOUNT_BITS], |_, f: &OpenFields<_>| {
+                (vec![], vec![f.sender.clone(), f.account.clone()])
+            });
+            extend(c, &grant.sequence, &extension, &[&fields.owner]);
+            Input::Open(grant, fields)
+        }
+        Step::Register => {
+            let extension: [[R::E; DIGEST_CELLS]; 3] = digest_columns(c);
+            let bits = [TRUSTED, ACCOUNT_BITS, KEY_BITS, TIME_BITS];
+            let (grant, fields) = command(c, entry, 11, true, &bits, |c, f: &RegisterFields<_>| {
+                let place = session_cell(c, &f.account, &f.key);
+                let [low, high] = pairs(c, &f.expiry);
+                (vec![f.withdraws.clone(), f.replaces.clone()], vec![f.sender.clone(), place, low, high])
+            });
+            extend(c, &grant.sequence, &extension, &[&fields.x, &fields.y]);
+            Input::Register(grant, fields)
+        }
+        Step::Revoke => {
+            let bits = [TRUSTED, ACCOUNT_BITS, KEY_BITS];
+            let (grant, fields) = command(c, entry, 12, false, &bits, |c, f: &RevokeFields<_>| {
+                let place = session_cell(c, &f.account, &f.key);
+                (vec![], vec![f.sender.clone(), place])
+            });
+            Input::Revoke(grant, fields)
+        }
         Step::Deposit => {
-            let (sequence, fields) =
-                command(c, entry, 1, &[limits::ACCOUNT_BITS, limits::TRANSFER_BITS], transfer_cells);
-            Input::Deposit(sequence, fields)
+            let bits = [TRUSTED, ACCOUNT_BITS, limits::TRANSFER_BITS];
+            let (grant, fields) = command(c, entry, 1, false, &bits, |c, f: &DepositFields<_>| {
+                let [low, middle, high] = transfer(c, &f.amount);
+                (vec![], vec![f.sender.clone(), f.account.clone(), low, middle, high])
+            });
+            Input::Deposit(grant, fields)
         }
         Step::Withdraw => {
-            let (sequence, fields) =
-                command(c, entry, 2, &[limits::ACCOUNT_BITS, limits::TRANSFER_BITS], transfer_cells);
-            Input::Withdraw(sequence, fields)
+            let bits = [TRUSTED, limits::TRANSFER_BITS];
+            let (grant, fields) = command(c, entry, 2, false, &bits, |c, f: &WithdrawFields<_>| {
+                let [low, middle, high] = transfer(c, &f.amount);
+                let zero = c.row.constant(0);
+                (vec![], vec![f.account.clone(), zero, low, middle, high])
+            });
+            Input::Withdraw(grant, fields)
         }
         Step::Place => {
-            let bits = [limits::ACCOUNT_BITS, limits::MARKET_BITS, limits::PRICE_BITS, limits::SIZE_BITS];
-            let (sequence, fields) = command(c, entry, 3, &bits, |c, f: &PlaceFields<Cells<R::E>>| {
+            let bits = [TRUSTED, MARKET_BITS, PRICE_BITS, SIZE_BITS];
+            let (grant, fields) = command(c, entry, 3, false, &bits, |c, f: &PlaceFields<_>| {
                 let flags = [&f.buys, &f.force_low, &f.force_high, &f.reduce_only, &f.self_low, &f.self_high];
                 let [price_low, price_high] = pairs(c, &f.price);
                 let [size_low, size_high] = pairs(c, &f.size);
@@ -68,28 +130,22 @@ fn receive<R: Row>(c: &mut Circuit<'_, R>, step: Step, entry: &Entry) -> Input<C
                     vec![f.account.clone(), f.market.clone(), price_low, price_high, size_low, size_high],
                 )
             });
-            Input::Place(sequence, fields)
+            Input::Place(grant, fields)
         }
         Step::Cancel => {
-            let bits = [limits::ACCOUNT_BITS, limits::ORDER_BITS, limits::GENERATION_BITS];
-            let (sequence, fields) = command(c, entry, 4, &bits, |_, f: &CancelFields<Cells<R::E>>| {
+            let bits = [TRUSTED, ORDER_BITS, GENERATION_BITS];
+            let (grant, fields) = command(c, entry, 4, false, &bits, |_, f: &CancelFields<_>| {
                 (vec![], vec![f.account.clone(), f.slot.clone(), f.generation.clone()])
             });
-            Input::Cancel(sequence, fields)
+            Input::Cancel(grant, fields)
         }
         Step::CancelAll => {
-            let (sequence, fields) = command(c, entry, 5, &[limits::ACCOUNT_BITS, limits::MARKET_BITS], entry_cells);
-            Input::CancelAll(sequence, fields)
+            let (grant, fields) = command(c, entry, 5, false, &[TRUSTED, MARKET_BITS], entry_cells);
+            Input::CancelAll(grant, fields)
         }
         Step::Amend => {
-            let bits = [
-                limits::ACCOUNT_BITS,
-                limits::ORDER_BITS,
-                limits::GENERATION_BITS,
-                limits::PRICE_BITS,
-                limits::SIZE_BITS,
-            ];
-            let (sequence, fields) = command(c, entry, 6, &bits, |c, f: &AmendFields<Cells<R::E>>| {
+            let bits = [TRUSTED, ORDER_BITS, GENERATION_BITS, PRICE_BITS, SIZE_BITS];
+            let (grant, fields) = command(c, entry, 6, false, &bits, |c, f: &AmendFields<_>| {
                 let [price_low, price_high] = pairs(c, &f.price);
                 let [size_low, size_high] = pairs(c, &f.size);
                 // The generation stands above the two bits of the self-trade prevention.
@@ -98,28 +154,27 @@ fn receive<R: Row>(c: &mut Circuit<'_, R>, step: Step, entry: &Entry) -> Input<C
                     vec![f.account.clone(), f.slot.clone(), price_low, price_high, size_low, size_high],
                 )
             });
-            Input::Amend(sequence, fields)
+            Input::Amend(grant, fields)
         }
         Step::Mark => {
-            let bits = [limits::ACCOUNT_BITS, limits::MARKET_BITS, limits::PRICE_BITS];
-            let (sequence, fields) = command(c, entry, 7, &bits, |c, f: &MarkFields<Cells<R::E>>| {
+            let bits = [TRUSTED, MARKET_BITS, PRICE_BITS];
+            let (grant, fields) = command(c, entry, 7, false, &bits, |c, f: &MarkFields<_>| {
                 let [low, high] = pairs(c, &f.price);
                 (vec![], vec![f.sender.clone(), f.market.clone(), low, high])
             });
-            Input::Mark(sequence, fields)
+            Input::Mark(grant, fields)
         }
         Step::Time => {
-            let bits = [limits::ACCOUNT_BITS, limits::TIME_BITS];
-            let (sequence, fields) = command(c, entry, 8, &bits, |c, f: &TimeFields<Cells<R::E>>| {
+            let (grant, fields) = command(c, entry, 8, false, &[TRUSTED, TIME_BITS], |c, f: &TimeFields<_>| {
                 let [low, high] = pairs(c, &f.time);
                 let zero = c.row.constant(0);
                 (vec![], vec![f.sender.clone(), zero, low, high])
             });
-            Input::Time(sequence, fields)
+            Input::Time(grant, fields)
         }
         Step::Release => {
-            let (sequence, fields) = command(c, entry, 9, &[limits::ACCOUNT_BITS, limits::MARKET_BITS], entry_cells);
-            Input::Release(sequence, fields)
+            let (grant, fields) = command(c, entry, 9, false, &[TRUSTED, MARKET_BITS], entry_cells);
+            Input::Release(grant, fields)
         }
         Step::Probe => Input::Probe(registers::<R, ProbeRegisters<_>>(c, entry, Label::Probe)),
         Step::Margin => Input::Margin(registers::<R, MarginRegisters<_>>(c, entry, Label::Margin)),
@@ -190,37 +245,109 @@ fn judged<R: Row, T: Record<Cells<R::E>>>(
     input(handle, frame, verdict)
 }
 
+/// Takes an instruction as it is published: the batch's digest absorbs it (its first block), and its command is handed on.
+fn instruction<R: Row>(c: &mut Circuit<'_, R>, entry: &Entry) -> Input<Cells<R::E>> {
+    // What depends on the outcome comes first: it is filled last.
+    let code = c.row.column(0);
+    let [after] = digest_columns(c);
+    let sequence = c.row.column(entry.argument);
+    take(c, Label::Idle, [sequence.clone()]);
+    let mut values = entry.cells.iter().copied();
+    let mut value = || values.next().unwrap_or(0);
+    let extended = c.bit_column(value() != 0);
+    let before: [R::E; DIGEST_CELLS] = std::array::from_fn(|_| c.row.column(value()));
+    let account = c.input_id(value(), limits::ACCOUNT_BITS);
+    let key = c.input_id(value(), limits::KEY_BITS);
+    let session = session_cell(c, &account, &key);
+    let cells: [R::E; COMMAND_CELLS] = std::array::from_fn(|i| {
+        let value = value();
+        if i == 1 { session.clone() } else { c.row.column(value) }
+    });
+
+    let active = c.active.clone();
+    let (zero, one) = (c.row.constant(0), c.row.constant(1));
+    let [head, _, rest @ ..] = &cells;
+    let mut message = vec![sequence.clone(), extended.clone(), head.clone(), account.clone()];
+    message.extend_from_slice(rest);
+    c.row.interact(Bus::Command, false, message, active.clone());
+    c.row.interact(Bus::Outcome, true, vec![sequence.clone(), code.clone()], active.clone());
+    let mut message = vec![sequence.clone(), zero];
+    message.extend_from_slice(&before);
+    c.row.interact(Bus::Digest, true, message, active.clone());
+    let mut message = vec![sequence.clone() + one, extended];
+    message.extend_from_slice(&after);
+    c.row.interact(Bus::Digest, false, message, active);
+    let block = std::array::from_fn(|i| cells.get(i).unwrap_or(&code).clone());
+    c.look_up_compression(&before, &block, &after);
+    Input::Authorise(sequence, InstructionFields { account, key, cells })
+}
+
+/// `N` digests in new columns, to be filled later.
+fn digest_columns<R: Row, const N: usize>(c: &mut Circuit<'_, R>) -> [[R::E; DIGEST_CELLS]; N] {
+    std::array::from_fn(|_| std::array::from_fn(|_| c.row.column(0)))
+}
+
+/// The batch's digest absorbs the further blocks of an extended command: `digests` are those before the first and after each.
+fn extend<R: Row, const N: usize>(
+    c: &mut Circuit<'_, R>,
+    sequence: &R::E,
+    digests: &[[R::E; DIGEST_CELLS]],
+    blocks: &[&[R::E; N]],
+) {
+    assert_eq!(digests.len(), blocks.len() + 1);
+    let (zero, one) = (c.row.constant(0), c.row.constant(1));
+    let active = c.active.clone();
+    let next = sequence.clone() + one.clone();
+    let ends = [(true, one, &digests[0]), (false, zero.clone(), &digests[blocks.len()])];
+    for (receives, stage, digest) in ends {
+        let mut message = vec![next.clone(), stage];
+        message.extend_from_slice(digest);
+        c.row.interact(Bus::Digest, receives, message, active.clone());
+    }
+    for (at, cells) in blocks.iter().enumerate() {
+        let block = std::array::from_fn(|i| cells.get(i).unwrap_or(&zero).clone());
+        c.look_up_compression(&digests[at], &block, &digests[at + 1]);
+    }
+}
+
 /// Takes a command: its fields are range-checked, because they come from outside, and sent for as the cells that were published.
 fn command<R: Row, T: Record<Cells<R::E>>>(
     c: &mut Circuit<'_, R>,
     entry: &Entry,
     kind: u32,
+    extended: bool,
     bits: &[u32],
     cells: impl FnOnce(&mut Circuit<'_, R>, &T) -> (Vec<R::E>, Vec<R::E>),
-) -> (R::E, T) {
-    let sequence = c.row.column(entry.argument);
-    take(c, Label::Idle, [sequence.clone()]);
-    let fields =
-        T::read(&mut FieldReader { circuit: c, values: entry.cells.iter().copied(), bits: bits.iter().copied() });
+) -> (Grant<Cells<R::E>>, T) {
+    let grant: Grant<_> = columns_of(c.row, entry.grant.iter().copied());
+    take(c, Label::Command, cells_of(&grant));
+    let fields = read_fields(c, entry, bits);
     let (flags, rest) = cells(c, &fields);
     // head = kind + 16 × (flag 0 + 2 × flag 1 + 4 × flag 2 + …)
     let mut head = c.row.constant(i64::from(kind));
     for (index, flag) in flags.into_iter().enumerate() {
         head = head + c.row.constant(i64::from(FLAGS << index)) * flag;
     }
-    let mut message = vec![sequence.clone(), head];
+    let mut message = vec![grant.sequence.clone(), c.row.constant(i64::from(extended)), head];
     message.extend(rest);
     let zero = c.row.constant(0);
-    message.resize(1 + crate::published::COMMAND_CELLS, zero);
+    message.resize(2 + COMMAND_CELLS, zero);
     let active = c.active.clone();
     c.row.interact(Bus::Command, true, message, active);
-    (sequence, fields)
+    (grant, fields)
 }
 
-fn transfer_cells<R: Row>(c: &mut Circuit<'_, R>, f: &TransferFields<Cells<R::E>>) -> (Vec<R::E>, Vec<R::E>) {
-    let zero = c.row.constant(0);
-    let [low, middle, high] = [0, 2, 4].map(|at| paired(c, &f.amount[at], &f.amount[at + 1]));
-    (vec![], vec![f.account.clone(), zero, low, middle, high])
+fn read_fields<R: Row, T: Record<Cells<R::E>>>(c: &mut Circuit<'_, R>, entry: &Entry, bits: &[u32]) -> T {
+    T::read(&mut FieldReader { circuit: c, values: entry.cells.iter().copied(), bits: bits.iter().copied() })
+}
+
+/// `account + 2^20 × key`
+fn session_cell<R: Row>(c: &Circuit<'_, R>, account: &R::E, key: &R::E) -> R::E {
+    account.clone() + c.row.constant(1 << limits::ACCOUNT_BITS) * key.clone()
+}
+
+fn transfer<R: Row>(c: &Circuit<'_, R>, amount: &[R::E; 6]) -> [R::E; 3] {
+    [0, 2, 4].map(|at| paired(c, &amount[at], &amount[at + 1]))
 }
 
 fn entry_cells<R: Row>(_: &mut Circuit<'_, R>, f: &EntryFields<Cells<R::E>>) -> (Vec<R::E>, Vec<R::E>) {
@@ -259,8 +386,10 @@ impl<E: Expr, R: Row<E = E>, I: Iterator<Item = i64>, B: Iterator<Item = u32>> C
         self.circuit.bit_column(value != 0)
     }
     fn id(&mut self) -> E {
-        let (value, bits) = (self.value(), self.bits());
-        self.circuit.input_id(value, bits)
+        match (self.value(), self.bits()) {
+            (value, TRUSTED) => self.circuit.row.column(value),
+            (value, bits) => self.circuit.input_id(value, bits),
+        }
     }
     fn word(&mut self) -> [E; WORD_LIMBS] {
         self.wide::<WORD_LIMBS>()
@@ -273,9 +402,25 @@ impl<E: Expr, R: Row<E = E>, I: Iterator<Item = i64>, B: Iterator<Item = u32>> C
     fn int<const L: usize>(&mut self) -> Signed<E, L> {
         unreachable!("no command has a signed field")
     }
+    fn fields<const N: usize>(&mut self) -> [E; N] {
+        std::array::from_fn(|_| {
+            let value = self.value();
+            self.circuit.row.column(value)
+        })
+    }
 }
 
-/// The kind of step that begins a command, and the cells of its fields.
+/// The cells that the row of an instruction receives, after this digest.
+pub fn instruction_cells(instruction: &Instruction, blocks: &Blocks, digest: &Digest) -> Vec<i64> {
+    let (account, key) = instruction.session();
+    let mut cells = vec![i64::from(!blocks.further().is_empty())];
+    cells.extend(digest.map(|cell| i64::from(cell_to_canonical(cell))));
+    cells.extend([account.get(), key.get()].map(i64::from));
+    cells.extend(blocks.first.map(i64::from));
+    cells
+}
+
+/// The kind of step of a command, and the cells of its fields.
 pub fn command_entry(command: &Command) -> (Step, Vec<i64>) {
     use holdfast_exchange::{machine::Plain, record::PlainWriter};
     fn cells<T: Record<Plain>>(fields: T) -> Vec<i64> {
@@ -284,8 +429,8 @@ pub fn command_entry(command: &Command) -> (Step, Vec<i64>) {
         out.into_iter().map(i64::from).collect()
     }
     match command {
-        Command::Deposit(c) => (Step::Deposit, cells(TransferFields::<Plain>::from(c))),
-        Command::Withdraw(c) => (Step::Withdraw, cells(TransferFields::<Plain>::from(c))),
+        Command::Deposit(c) => (Step::Deposit, cells(DepositFields::<Plain>::from(c))),
+        Command::Withdraw(c) => (Step::Withdraw, cells(WithdrawFields::<Plain>::from(c))),
         Command::Place(c) => (Step::Place, cells(PlaceFields::<Plain>::from(c))),
         Command::Cancel(c) => (Step::Cancel, cells(CancelFields::<Plain>::from(c))),
         Command::CancelAll(c) => (Step::CancelAll, cells(EntryFields::<Plain>::from(c))),
@@ -293,5 +438,8 @@ pub fn command_entry(command: &Command) -> (Step, Vec<i64>) {
         Command::Mark(c) => (Step::Mark, cells(MarkFields::<Plain>::from(c))),
         Command::Time(c) => (Step::Time, cells(TimeFields::<Plain>::from(c))),
         Command::Release(c) => (Step::Release, cells(EntryFields::<Plain>::from(c))),
+        Command::Open(c) => (Step::Open, cells(OpenFields::<Plain>::from(c))),
+        Command::Register(c) => (Step::Register, cells(RegisterFields::<Plain>::from(c))),
+        Command::Revoke(c) => (Step::Revoke, cells(RevokeFields::<Plain>::from(c))),
     }
 }

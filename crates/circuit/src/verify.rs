@@ -3,7 +3,7 @@
 //! Nothing here panics on any bytes: what is wrong with a proof is an error that says what was expected and what was got.
 
 use holdfast_crypto::{Digest, F, field::digest_to_hex};
-use holdfast_protocol::batch::BATCH_NUMBER_MAX;
+use holdfast_protocol::{batch::BATCH_NUMBER_MAX, cells::digest_start};
 use openvm_stark_backend::{
     StarkEngine, SystemParams, codec::Decode, keygen::types::MultiStarkVerifyingKey, proof::Proof,
 };
@@ -16,7 +16,6 @@ use crate::{
     air::{Table, airs},
     lengths,
     public::PublicValues,
-    published::digest_start,
 };
 
 /// The proof system's configuration: BabyBear, Poseidon2, SWIRL at 100 bits of proven security.
@@ -26,7 +25,7 @@ pub type VerifyingKey = MultiStarkVerifyingKey<Config>;
 
 /// Base-2 logarithm of the height of the stacked trace.
 pub const LOG_STACKED_HEIGHT: usize = 20;
-/// Largest base-2 logarithm of a table's height: with at most 21 tables of steps it bounds the steps of a segment.
+/// Largest base-2 logarithm of a table's height.
 pub const LOG_HEIGHT_MAX: usize = LOG_STACKED_HEIGHT;
 
 /// Parameters of the proof system for segments.
@@ -114,7 +113,7 @@ impl Chain {
     pub fn append(
         &mut self,
         key: &VerifyingKey,
-        commands: u32,
+        instructions: u32,
         digest: &Digest,
         segments: &[SegmentProof],
     ) -> Result<(), VerifyError> {
@@ -153,7 +152,7 @@ impl Chain {
         if segments.is_empty() {
             same("segments", "at least one".into(), "none".into())?;
         }
-        same("commands", commands.to_string(), sequence.to_string())?;
+        same("instructions", instructions.to_string(), sequence.to_string())?;
         same("digest of the published data", digest_to_hex(digest), digest_to_hex(&digest_so_far))?;
         *self = Self { root, batches: batch, time };
         Ok(())

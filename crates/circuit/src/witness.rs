@@ -4,17 +4,26 @@ use std::collections::BTreeMap;
 
 use holdfast_crypto::{
     Digest, F,
+    curve::Affine,
+    field::cell_to_canonical,
+    poseidon2::compress,
+    schnorr::PublicKey,
+    septic::Septic,
     tree::{TouchedNode, Tree},
 };
 use holdfast_exchange::{
+    authority::{Refusal, check_instruction, check_seals},
     flow::{Frame, Next},
     machine::{LIMB_BITS, Plain},
     record::{PlainReader, PlainWriter, Record},
-    slots::{Account, Kind, Market, Order, Position, Slot, System},
+    slots::{Account, Kind, Market, Order, Owner, Position, Session, Slot, System},
     step::Step,
     store::{Store, leaves_of},
 };
-use holdfast_protocol::{Command, Outcome};
+use holdfast_protocol::{
+    Command, Instruction, Outcome, Seal,
+    cells::{Block, block_cells, blocks},
+};
 use openvm_stark_backend::{
     p3_field::PrimeCharacteristicRing,
     p3_matrix::{Matrix, dense::RowMajorMatrix},
@@ -22,14 +31,12 @@ use openvm_stark_backend::{
 
 use crate::{
     RANGE_BITS,
-    air::{
-        BoundaryAir, COMMANDS_WIDTH, MERKLE_WIDTH, SEGMENT_WIDTH, Table, permutation_rows, record_cells, step_width,
-    },
+    air::{BoundaryAir, MERKLE_WIDTH, SEGMENT_WIDTH, Table, permutation_rows, record_cells, step_width},
     cells::{ACCESSES_MAX, CLOCK_BITS, Cells, GAP_BITS, MODULUS, cells_of},
     public::PublicValues,
-    published::{command_cells, digest_absorb},
     row::{Bus, Row},
-    step_table::{Entry, command_entry, step_row},
+    schnorr::{self, LADDER_WIDTH, SIGNATURE_WIDTH},
+    step_table::{EXTENSION, Entry, PUBLISHED, command_entry, instruction_cells, step_row},
 };
 
 /// A slot of the state: its kind and its indices.
@@ -49,6 +56,9 @@ struct Shared<'a> {
     range_counts: Vec<u32>,
     code: Option<u8>,
     sweep: Vec<u32>,
+    permutations: Vec<[Digest; 2]>,
+    /// The signature that a seal asked for: of which key and head.
+    signed: Option<([i64; 14], [i64; 8])>,
 }
 
 impl Shared<'_> {
@@ -94,6 +104,9 @@ fn slot_record(store: &Store, (kind, outer, inner): Place) -> Vec<u32> {
         Kind::Account => record(store.account(outer)),
         Kind::Position => record(store.position(outer, inner)),
         Kind::Order => record(store.order(outer)),
+        Kind::Session => record(store.session(outer, inner)),
+        Kind::Owner => record(store.owner(outer)),
+        Kind::Deployment => record(store.deployment()),
     }
 }
 
@@ -144,6 +157,14 @@ impl Row for Fill<'_, '_> {
             Kind::Account => store.set_account(outer, plain::<Account<Plain>>(cells)),
             Kind::Position => store.set_position(outer, inner, plain::<Position<Plain>>(cells)),
             Kind::Order => store.set_order(outer, plain::<Order<Plain>>(cells)),
+            Kind::Session => store.set_session(outer, inner, plain::<Session<Plain>>(cells)),
+            Kind::Owner => store.set_owner(outer, plain::<Owner<Plain>>(cells)),
+            // It is never written: a step that reads it closes it with what it read.
+            Kind::Deployment => debug_assert_eq!(
+                cells.iter().map(|&cell| index(cell)).collect::<Vec<_>>(),
+                record(store.deployment()),
+                "the deployment does not change"
+            ),
         }
     }
     fn hint_neighbour(&mut self, sentinel: &i64, price: i64) -> i64 {
@@ -155,6 +176,14 @@ impl Row for Fill<'_, '_> {
             self.shared.sweep.reverse();
         }
         i64::from(self.shared.sweep.pop().unwrap_or(0))
+    }
+    fn compress(&mut self, left: &[i64; 8], right: &[i64; 8]) -> [i64; 8] {
+        let [left, right] = [left, right].map(|side| side.map(field));
+        self.shared.permutations.push([left, right]);
+        compress(&left, &right).map(|cell| i64::from(cell_to_canonical(cell)))
+    }
+    fn note_signed(&mut self, public_key: &[i64; 14], head: &[i64; 8]) {
+        assert!(self.shared.signed.replace((*public_key, *head)).is_none(), "a step asks for one signature");
     }
     fn note_outcome(&mut self, enabled: &i64, code: &i64) {
         if *enabled != 0 {
@@ -168,14 +197,14 @@ impl Row for Fill<'_, '_> {
 pub struct Builder<'a> {
     shared: Shared<'a>,
     steps: Vec<Vec<F>>,
-    commands: Vec<F>,
+    signatures: Vec<F>,
+    ladders: Vec<F>,
     system_before: Vec<u32>,
     sequence_start: u32,
     sequence: u32,
     clock: u32,
     digest_in: Digest,
     digest: Digest,
-    permutations: Vec<[Digest; 2]>,
     rows: usize,
 }
 
@@ -204,16 +233,18 @@ impl<'a> Builder<'a> {
                 range_counts: vec![0; 1 << (RANGE_BITS + 1)],
                 code: None,
                 sweep: Vec::new(),
+                permutations: Vec::new(),
+                signed: None,
             },
             steps: vec![Vec::new(); Step::ALL.len()],
-            commands: Vec::new(),
+            signatures: Vec::new(),
+            ladders: Vec::new(),
             system_before,
             sequence_start: sequence,
             sequence,
             clock: CLOCK_START,
             digest_in: digest,
             digest,
-            permutations: Vec::new(),
             rows: 0,
         }
     }
@@ -228,21 +259,100 @@ impl<'a> Builder<'a> {
         self.shared.touches.len()
     }
 
-    /// Number of the next command in its batch.
+    /// Hashes so far, without those of the tree.
+    pub fn permutations(&self) -> usize {
+        self.shared.permutations.len()
+    }
+
+    /// Signatures so far.
+    pub fn signatures(&self) -> usize {
+        self.signatures.len() / SIGNATURE_WIDTH
+    }
+
+    /// Sessions that are not sealed.
+    pub fn unsealed(&self) -> u32 {
+        self.shared.store.system().unsealed
+    }
+
+    /// Number of the next instruction in its batch.
     pub fn sequence(&self) -> u32 {
         self.sequence
     }
 
-    /// Digest of the batch's commands so far.
+    /// Digest of the batch's instructions so far.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// Executes one command, and fills its rows.
-    pub fn apply(&mut self, command: &Command) -> Outcome {
+    /// Executes one instruction, and fills its rows.
+    ///
+    /// # Errors
+    /// If the state does not let it be executed ([`check_instruction`]). Nothing is changed then.
+    pub fn apply(&mut self, instruction: &Instruction) -> Result<Outcome, Refusal> {
+        check_instruction(self.shared.store, instruction)?;
         self.shared.code = None;
-        let (step, cells) = command_entry(command);
-        let entry = Entry { active: 1, clock: 0, argument: i64::from(self.sequence), cells, verdict: Vec::new() };
+        let blocks = blocks(instruction);
+        let cells = instruction_cells(instruction, &blocks, &self.digest);
+        let argument = i64::from(self.sequence);
+        let (command_step, _) = command_entry(&instruction.command);
+        let rows = [Step::Authorise, command_step].map(|step| (step, self.steps[step as usize].len()));
+        self.run(Step::Authorise, Entry { active: 1, argument, cells, ..Entry::default() }, Some(&instruction.command));
+        let code = self.shared.code.expect("a command has an outcome");
+        let outcome = Outcome::from_code(code).expect("a step gives a known reject code");
+
+        // The outcome is known: what the digest absorbs can be filled in.
+        let mut digest = self.absorb(self.digest, &blocks.first, code.into());
+        let [(step, row), extension] = rows;
+        let published = [F::from_u8(code)].into_iter().chain(digest);
+        fill_in(&mut self.steps[step as usize][row..], PUBLISHED.start, published);
+        if !blocks.further().is_empty() {
+            let mut digests = digest.to_vec();
+            for block in blocks.further() {
+                digest = self.absorb(digest, block, 0);
+                digests.extend(digest);
+            }
+            let (step, row) = extension;
+            fill_in(&mut self.steps[step as usize][row..], EXTENSION, digests);
+        }
+        self.digest = digest;
+        self.sequence += 1;
+        Ok(outcome)
+    }
+
+    /// The digest after a block, and the look-up of its permutation.
+    fn absorb(&mut self, digest: Digest, block: &Block, last: u32) -> Digest {
+        let block = block_cells(block, last);
+        self.shared.permutations.push([digest, block]);
+        compress(&digest, &block)
+    }
+
+    /// Checks the signature of a session's head, and fills the rows of the check.
+    ///
+    /// # Errors
+    /// If the signature is not valid, or the session has nothing to seal. Nothing is changed then.
+    pub fn seal(&mut self, seal: &Seal) -> Result<(), Refusal> {
+        let verified = check_seals(self.shared.store, std::slice::from_ref(seal))?;
+        let (account, key) = verified[0].session();
+        let argument = i64::from(self.sequence);
+        let cells = vec![account.get().into(), key.get().into()];
+        self.run(Step::Seal, Entry { active: 1, argument, cells, ..Entry::default() }, None);
+        let (public_key, head) = self.shared.signed.take().expect("a seal asks for a signature");
+        let public_key = public_key.map(field);
+        let coordinate = |at: usize| Septic(std::array::from_fn(|i| public_key[at + i]));
+        let point = Affine::new(coordinate(0), coordinate(7)).expect("a registered key is on the curve");
+        let rows = schnorr::fill(&PublicKey::new(point), &head.map(field), verified[0].signature())
+            .expect("nobody can make a valid signature meet an exception of the ladder");
+        self.signatures.extend(rows.signature);
+        self.ladders.extend(rows.ladder);
+        self.shared.permutations.extend(rows.permutations);
+        for top in rows.tops {
+            self.shared.count_range(top, schnorr::TOPS_BITS);
+        }
+        Ok(())
+    }
+
+    /// Runs a chain of steps to its end.
+    fn run(&mut self, step: Step, entry: Entry, command: Option<&Command>) {
         let mut following = Some((step, entry));
         let mut suspended: Option<(i64, Frame<Cells<i64>>)> = None;
         while let Some((step, mut entry)) = following {
@@ -255,23 +365,8 @@ impl<'a> Builder<'a> {
             }
             self.clock += 1;
             self.rows += 1;
-            following = follow(next.expect("a step goes somewhere"), &mut suspended);
+            following = follow(next.expect("a step goes somewhere"), &mut suspended, command);
         }
-        let code = self.shared.code.expect("a command has an outcome");
-        let outcome = Outcome::from_code(code).expect("a step gives a known reject code");
-
-        let before = self.digest;
-        self.digest = digest_absorb(&before, command, outcome);
-        let cells = command_cells(command);
-        self.commands.extend([F::ONE, F::from_u32(self.sequence)]);
-        self.commands.extend(cells.map(F::from_u32));
-        self.commands.push(F::from_u8(code));
-        self.commands.extend(before);
-        self.commands.extend(self.digest);
-        let absorbed = std::array::from_fn(|i| F::from_u32(cells.get(i).copied().unwrap_or(u32::from(code))));
-        self.permutations.push([before, absorbed]);
-        self.sequence += 1;
-        outcome
     }
 
     /// Ends the segment (and its batch, if it `closes` it): brings the tree up to date and fills the remaining tables.
@@ -319,20 +414,22 @@ impl<'a> Builder<'a> {
         debug_assert_eq!(segment.len(), SEGMENT_WIDTH);
 
         // Each is moved into its place: the tables are large.
-        let mut poseidon2 = Some(fill_poseidon2(std::mem::take(&mut self.permutations)));
+        let mut poseidon2 = Some(fill_poseidon2(std::mem::take(&mut self.shared.permutations)));
         let mut range = Some(fill_range(&self.shared.range_counts));
-        let mut commands = std::mem::take(&mut self.commands);
+        let mut signatures = std::mem::take(&mut self.signatures);
+        let mut ladders = std::mem::take(&mut self.ladders);
         let mut steps = std::mem::take(&mut self.steps).into_iter();
         let mut boundaries = boundaries.into_iter();
         let traces = Table::all()
             .map(|table| match table {
                 Table::Segment => Some(RowMajorMatrix::new(std::mem::take(&mut segment), SEGMENT_WIDTH)),
                 Table::Step(step) => padded(steps.next().expect("a table per step"), step_width(step)),
-                Table::Commands => padded(std::mem::take(&mut commands), COMMANDS_WIDTH),
                 Table::Boundary(kind) => {
                     padded(boundaries.next().expect("a table per kind"), BoundaryAir::columns(kind))
                 }
                 Table::Merkle => padded(std::mem::take(&mut merkle), MERKLE_WIDTH),
+                Table::Signature => padded(std::mem::take(&mut signatures), SIGNATURE_WIDTH),
+                Table::Ladder => padded(std::mem::take(&mut ladders), LADDER_WIDTH),
                 Table::Poseidon2 => poseidon2.take(),
                 Table::Range => range.take(),
             })
@@ -388,18 +485,33 @@ impl<'a> Builder<'a> {
             {
                 rows.extend_from_slice(digest);
             }
-            self.permutations.push([node.old_left, node.old_right]);
-            self.permutations.push([node.new_left, node.new_right]);
+            self.shared.permutations.push([node.old_left, node.old_right]);
+            self.shared.permutations.push([node.new_left, node.new_right]);
         }
         rows
     }
 }
 
-/// The next step's entry, with the cells that its row receives.
-pub fn follow(next: Next<Cells<i64>>, suspended: &mut Option<(i64, Frame<Cells<i64>>)>) -> Option<(Step, Entry)> {
+/// Fills in columns of a row that were left open.
+pub fn fill_in(row: &mut [F], at: usize, values: impl IntoIterator<Item = F>) {
+    for (cell, value) in row[at..].iter_mut().zip(values) {
+        *cell = value;
+    }
+}
+
+/// The next step's entry, with the cells that its row receives. `command` is that of the instruction.
+pub fn follow(
+    next: Next<Cells<i64>>,
+    suspended: &mut Option<(i64, Frame<Cells<i64>>)>,
+    command: Option<&Command>,
+) -> Option<(Step, Entry)> {
     let with = |step, cells: Vec<i64>| Some((step, Entry { active: 1, cells, ..Entry::default() }));
     let (label, handle, verdict) = match next {
         Next::Idle(_) => return None,
+        Next::Command(grant) => {
+            let (step, cells) = command_entry(command.expect("an instruction has a command"));
+            return Some((step, Entry { active: 1, cells, grant: cells_of(&grant), ..Entry::default() }));
+        }
         Next::Probe(registers) => return with(Step::Probe, cells_of(&registers)),
         Next::Margin(registers) => return with(Step::Margin, cells_of(&registers)),
         Next::Remove(registers) => return with(Step::Remove, cells_of(&registers)),
@@ -424,7 +536,7 @@ pub fn follow(next: Next<Cells<i64>>, suspended: &mut Option<(i64, Frame<Cells<i
         Frame::Sweep(frame) => (Step::Sweep, cells_of(frame)),
         Frame::Payout(frame) => (Step::Payout, cells_of(frame)),
     };
-    Some((step, Entry { active: 1, clock: 0, argument: handle, cells, verdict }))
+    Some((step, Entry { active: 1, clock: 0, argument: handle, cells, verdict, grant: Vec::new() }))
 }
 
 /// Pads a table to a power of two with copies of its first row that are not active. `None` for an empty table.

@@ -3,40 +3,21 @@
 mod common;
 
 use common::{
+    Refusal,
     attacks::{
-        ALICE, Adviser, BOB, CAROL, FIRST, Hash, Liar, OPERATOR, ORACLE, Reader, START, Stage, amend, buy, cancel,
-        cancel_all, changed_untouched_child, deposit, forged_outcomes, invented_end, invented_hash, mark, place,
-        read_from_the_future, release, skipped_maker, slot_outside_its_region, split_history, stale_read, time,
-        withdraw, wrong_neighbour,
+        ALICE, Adviser, BOB, CAROL, DAVE, FIRST, Hash, Liar, OPERATOR, ORACLE, Reader, START, Stage, amend, buy,
+        by_second, cancel, cancel_all, changed_untouched_child, deposit, forged_outcomes, invented_end, invented_hash,
+        mark, open, place, read_from_the_future, register, release, revoke, skipped_maker, slot_outside_its_region,
+        split_history, stale_read, time, withdraw, wrong_neighbour,
     },
-    checker,
+    check, checker,
     forge::{Honest, Place, Version},
+    refusal,
 };
-use holdfast_circuit::{air::Table, check::Violation, row::Bus, witness::Segment};
+use holdfast_circuit::{air::Table, row::Bus, step_table::command_entry};
 use holdfast_exchange::{slots::Kind, step::Step};
-use holdfast_protocol::{Command, Outcome, Reject, Side, TimeInForce};
+use holdfast_protocol::{Instruction, Outcome, Reject, Side, TimeInForce};
 use openvm_stark_backend::p3_matrix::Matrix;
-
-/// Where an attack is found out.
-#[derive(Debug, PartialEq, Eq)]
-enum Refusal {
-    Constraint(Table),
-    Bus(Bus),
-}
-
-fn refusal(segment: &Segment) -> Option<Refusal> {
-    match checker().check(segment) {
-        Ok(()) => None,
-        Err(Violation::Constraint { table, .. }) => Some(Refusal::Constraint(table)),
-        Err(Violation::Bus { bus, .. }) => Some(Refusal::Bus(bus)),
-        Err(other) => panic!("the attack is not well-formed: {other}"),
-    }
-}
-
-#[track_caller]
-fn check(segment: &Segment, expected: Refusal) {
-    assert_eq!(refusal(segment), Some(expected));
-}
 
 fn steps_of(step: Step) -> Option<Refusal> {
     Some(Refusal::Constraint(Table::Step(step)))
@@ -57,30 +38,31 @@ fn the_same_without_an_attack_is_accepted() {
         ] {
             assert_eq!(forger.apply(&mut Honest, &command), Outcome::Accepted);
         }
+        if closes {
+            forger.seal_all(&mut Honest);
+        }
         assert_eq!(refusal(&forger.finish(&checker(), closes)), None);
     }
 }
 
-const FIRST_TWO: [fn() -> Command; 2] = [|| deposit(ALICE, 100), || deposit(BOB, 200)];
+const FIRST_TWO: [fn() -> Instruction; 2] = [|| deposit(ALICE, 100), || deposit(BOB, 200)];
 
 #[test]
 fn swapped_commands_break_the_chain_of_steps() {
-    let [first, second] = FIRST_TWO.map(|command| command());
+    let [first, second] = FIRST_TWO.map(|instruction| instruction());
     let mut forger = Stage::new().forger();
-    forger.execute(&mut Honest, 1, &second);
-    forger.execute(&mut Honest, 0, &first);
-    forger.published = vec![(first, Outcome::Accepted), (second, Outcome::Accepted)];
-    check(&forger.finish(&checker(), true), Refusal::Bus(Bus::Step));
+    forger.execute(&mut Honest, 1, &second, &second.command);
+    forger.execute(&mut Honest, 0, &first, &first.command);
+    check(&forger.close(&checker()), Refusal::Bus(Bus::Step));
 }
 
 #[test]
 fn swapped_and_renumbered_commands_are_not_those_published() {
-    let [first, second] = FIRST_TWO.map(|command| command());
+    let [first, second] = FIRST_TWO.map(|instruction| instruction());
     let mut forger = Stage::new().forger();
-    forger.execute(&mut Honest, 0, &second);
-    forger.execute(&mut Honest, 1, &first);
-    forger.published = vec![(first, Outcome::Accepted), (second, Outcome::Accepted)];
-    check(&forger.finish(&checker(), true), Refusal::Bus(Bus::Command));
+    forger.execute(&mut Honest, 0, &first, &second.command);
+    forger.execute(&mut Honest, 1, &second, &first.command);
+    check(&forger.close(&checker()), Refusal::Bus(Bus::Command));
 }
 
 /// Alice has positions in two markets: her margin takes two steps.
@@ -89,7 +71,7 @@ fn swapped_steps_of_one_command_break_the_order_of_accesses() {
     let mut forger = Stage::new().forger();
     forger.apply(&mut Honest, &withdraw(ALICE, 1));
     let checker = checker();
-    let mut segment = forger.finish(&checker, true);
+    let mut segment = forger.close(&checker);
     let margin = segment.traces[Table::Step(Step::Margin).index()].as_mut().expect("margin steps");
     assert_eq!(margin.height(), 2);
     let clock = 1;
@@ -105,9 +87,11 @@ fn deposits_in_the_opposite_order_read_from_the_future() {
 #[test]
 fn a_command_executed_twice_breaks_the_chain_of_steps() {
     let mut forger = Stage::new().forger();
-    forger.execute(&mut Honest, 0, &deposit(ALICE, 100));
-    forger.apply(&mut Honest, &deposit(ALICE, 100));
-    check(&forger.finish(&checker(), true), Refusal::Bus(Bus::Step));
+    let instruction = deposit(ALICE, 100);
+    for _ in 0..2 {
+        forger.execute(&mut Honest, 0, &instruction, &instruction.command);
+    }
+    check(&forger.close(&checker()), Refusal::Bus(Bus::Step));
 }
 
 #[test]
@@ -133,48 +117,50 @@ fn an_order_in_the_book_of_another_market_violates_the_insertion() {
     let mut adviser = Adviser(|_, _| i64::from(FIRST + 1));
     let order = place(BOB, 1, Side::Buy, TimeInForce::GoodTillCancel, 1_985, 10);
     assert_eq!(forger.apply(&mut adviser, &order), Outcome::Accepted);
-    check(&forger.finish(&checker(), true), Refusal::Constraint(Table::Step(Step::Rest)));
+    check(&forger.close(&checker()), Refusal::Constraint(Table::Step(Step::Rest)));
 }
 
+/// A rejection that the digest of the published instructions passes over.
 #[test]
-fn a_rejection_dropped_from_the_published_commands_breaks_the_chain_of_steps() {
+fn a_rejection_dropped_from_the_published_commands_breaks_the_digest() {
     let mut forger = Stage::new().forger();
     forger.apply(&mut Honest, &deposit(ALICE, 100));
-    assert_eq!(forger.execute(&mut Honest, 1, &deposit(ALICE, 0)), Outcome::Rejected(Reject::AmountZero));
-    forger.execute(&mut Honest, 2, &deposit(BOB, 200));
-    forger.published.push((deposit(BOB, 200), Outcome::Accepted));
-    check(&forger.finish(&checker(), true), Refusal::Bus(Bus::Step));
+    assert_eq!(forger.apply(&mut Honest, &deposit(ALICE, 0)), Outcome::Rejected(Reject::AmountZero));
+    forger.apply(&mut Honest, &deposit(BOB, 200));
+    forger.published[1].absorbed = false;
+    check(&forger.close(&checker()), Refusal::Bus(Bus::Digest));
 }
 
 #[test]
 fn a_rejection_that_was_not_executed_breaks_the_chain_of_steps() {
     let mut forger = Stage::new().forger();
     forger.apply(&mut Honest, &deposit(ALICE, 100));
-    forger.published.push((deposit(ALICE, 0), Outcome::Rejected(Reject::AmountZero)));
+    forger.authorise_only(&mut Honest, &deposit(ALICE, 0), Outcome::Rejected(Reject::AmountZero));
     forger.apply(&mut Honest, &deposit(BOB, 200));
-    check(&forger.finish(&checker(), true), Refusal::Bus(Bus::Step));
+    check(&forger.close(&checker()), Refusal::Bus(Bus::Step));
 }
 
+/// The batch's digest absorbs another code than that of the outcome.
 #[test]
 fn an_outcome_published_otherwise_than_it_was_is_not_received() {
     let mut forger = Stage::new().forger();
     forger.apply(&mut Honest, &deposit(ALICE, 100));
-    forger.published[0].1 = Outcome::Rejected(Reject::AmountZero);
-    check(&forger.finish(&checker(), true), Refusal::Bus(Bus::Outcome));
+    forger.published[0].code = Reject::AmountZero.code();
+    check(&forger.close(&checker()), Refusal::Bus(Bus::Outcome));
 }
 
-/// Turns every bit of a command's first step: what leads to another outcome must be refused, and by the step's own constraints at least once.
-fn check_outcome(command: &Command, honest: Outcome) {
-    let (step, _) = holdfast_circuit::step_table::command_entry(command);
+/// Turns every bit of a command's own step: what leads to another outcome must be refused, and by the step's own constraints at least once.
+fn check_outcome(instruction: &Instruction, honest: Outcome) {
+    let (step, _) = command_entry(&instruction.command);
     let checker = checker();
-    let refusals: Vec<Refusal> = forged_outcomes(&checker, command, honest)
+    let refusals: Vec<Refusal> = forged_outcomes(&checker, instruction, honest)
         .map(|(outcome, segment)| {
-            refusal(&segment).unwrap_or_else(|| panic!("{command:?} with {outcome:?} is accepted"))
+            refusal(&segment).unwrap_or_else(|| panic!("{instruction:?} with {outcome:?} is accepted"))
         })
         .collect();
     let own = Refusal::Constraint(Table::Step(step));
-    println!("{command:?}: {refusals:?}");
-    assert!(refusals.contains(&own), "some bit of {command:?} changes its outcome");
+    println!("{instruction:?}: {refusals:?}");
+    assert!(refusals.contains(&own), "some bit of {instruction:?} changes its outcome");
 }
 
 #[test]
@@ -189,6 +175,10 @@ fn forged_rejections_violate_the_guards() {
         mark(ORACLE, 0, 10_001),
         time(OPERATOR, START + 1),
         release(BOB, 1),
+        open(OPERATOR, DAVE),
+        register(ALICE, 2, false, 40),
+        register(ALICE, 0, true, 40),
+        revoke(ALICE, 0),
     ] {
         check_outcome(&command, Outcome::Accepted);
     }
@@ -209,6 +199,15 @@ fn forged_acceptances_violate_the_guards() {
         (mark(ORACLE, 0, 20_000), Reject::MarkMoveTooLarge),
         (time(OPERATOR, START - 1), Reject::TimeBackwards),
         (release(ALICE, 0), Reject::PositionInUse),
+        (by_second(withdraw(ALICE, 100)), Reject::KeyNotPermitted),
+        (open(ALICE, DAVE), Reject::NotOperator),
+        (open(OPERATOR, ALICE), Reject::AccountOpen),
+        (register(DAVE, 0, false, 40), Reject::AccountNotOpen),
+        (register(ALICE, 0, false, 40), Reject::KeyInUse),
+        (register(ALICE, 2, true, 40), Reject::KeyUnknown),
+        (register(OPERATOR, 0, true, 40), Reject::OwnKey),
+        (revoke(ALICE, 2), Reject::KeyUnknown),
+        (revoke(OPERATOR, 0), Reject::OwnKey),
     ] {
         check_outcome(&command, rejected(reject));
     }
@@ -228,7 +227,7 @@ fn a_read_with_another_time_is_missed_by_the_memory() {
     });
     forger.apply(&mut Honest, &deposit(ALICE, 100));
     forger.apply(&mut reader, &deposit(ALICE, 200));
-    check(&forger.finish(&checker(), true), Refusal::Bus(Bus::Memory));
+    check(&forger.close(&checker()), Refusal::Bus(Bus::Memory));
 }
 
 #[test]
@@ -246,7 +245,7 @@ fn a_root_from_another_batch_is_not_reached() {
     let stage = Stage::new();
     let mut forger = stage.forger();
     forger.apply(&mut Honest, &deposit(ALICE, 100));
-    let mut segment = forger.finish(&checker(), true);
+    let mut segment = forger.close(&checker());
     segment.public.root_old = stage.genesis_root;
     check(&segment, Refusal::Bus(Bus::Merkle));
 }
@@ -267,6 +266,7 @@ fn a_slot_outside_its_region_is_out_of_range() {
 fn a_batch_closed_twice_violates_the_segment() {
     let mut forger = Stage::new().forger();
     forger.apply(&mut Honest, &deposit(ALICE, 100));
+    forger.seal_all(&mut Honest);
     check(&forger.finish_closing(&checker(), 2), Refusal::Constraint(Table::Segment));
 }
 
@@ -289,7 +289,7 @@ fn a_cancel_all_of_other_orders_violates_the_sweep() {
         let mut slots = advised.iter().copied();
         let mut adviser = Adviser(|_, _| slots.next().unwrap_or(0));
         assert_eq!(forger.apply(&mut adviser, &cancel_all(ALICE, 0)), Outcome::Accepted);
-        let refusal = refusal(&forger.finish(&checker(), true));
+        let refusal = refusal(&forger.close(&checker()));
         if advised == [first, second, third, elsewhere] {
             // The position counts no open order after the third: what is advised then is looked at, and has no consequence.
             assert_eq!(refusal, None);
@@ -307,7 +307,7 @@ fn a_cancel_all_in_another_market_violates_the_sweep() {
     let mut adviser = Adviser(|_, _| slots.next().map_or(0, i64::from));
     assert_eq!(forger.apply(&mut adviser, &cancel_all(ALICE, 1)), Outcome::Accepted);
     assert!(!forger.order(FIRST).live);
-    check(&forger.finish(&checker(), true), Refusal::Constraint(Table::Step(Step::Sweep)));
+    check(&forger.close(&checker()), Refusal::Constraint(Table::Step(Step::Sweep)));
 }
 
 /// A turned bit in the second sweep that ends the command early leaves Alice's later orders in the book.
@@ -319,14 +319,13 @@ fn a_cancel_all_that_ends_early_violates_the_sweep() {
     honest.apply(&mut Honest, &cancel_all(ALICE, 0));
     let mut refusals = Vec::new();
     for column in 1..checker.table(Table::Step(Step::Sweep)).width {
-        // cancel-all, sweep, remove, sweep
+        // authorise, cancel-all, sweep, remove, sweep
         let mut forger = stage.forger();
         let command = cancel_all(ALICE, 0);
-        let executed = std::panic::AssertUnwindSafe(|| forger.apply(&mut Liar { clock: 4, column }, &command));
+        let executed = std::panic::AssertUnwindSafe(|| forger.apply(&mut Liar { clock: 5, column }, &command));
         if std::panic::catch_unwind(executed).is_ok() && forger.clock < honest.clock {
-            refusals.push(
-                refusal(&forger.finish(&checker, true)).unwrap_or_else(|| panic!("column {column} ends the command")),
-            );
+            refusals
+                .push(refusal(&forger.close(&checker)).unwrap_or_else(|| panic!("column {column} ends the command")));
         }
     }
     println!("{refusals:?}");

@@ -2,7 +2,8 @@
 //!
 //! A dishonest prover does not change one cell: it lies in one and computes the rest of the row from the lie. Of every step, rows of honest segments are
 //! filled again with such lies, from the same entry, the same slots and the same hints. Each must violate a constraint, look up what does not exist, or
-//! receive something else than the honest row, which another row would have to have sent.
+//! receive something else than the honest row, which another row would have to have sent. The digest that a row hands on is given as well: it is that
+//! of the published instructions.
 
 mod common;
 
@@ -21,10 +22,14 @@ use holdfast_circuit::{
     cells::MODULUS,
     check::{Message, TableChecker, Window, range_place},
     row::{Bus, Row},
-    step_table::step_row,
+    step_table::{EXTENSION, PUBLISHED, step_row},
 };
-use holdfast_crypto::{F, field::cell_to_canonical};
-use holdfast_exchange::{machine::LIMB_BITS, slots::Kind};
+use holdfast_crypto::{
+    F,
+    field::{DIGEST_CELLS, cell_to_canonical},
+    poseidon2::compress,
+};
+use holdfast_exchange::{machine::LIMB_BITS, slots::Kind, step::Step};
 use openvm_stark_backend::p3_field::{Field, PrimeCharacteristicRing};
 
 /// Rows of every step that are lied in.
@@ -60,7 +65,7 @@ impl Row for Replay<'_> {
         let added: i64 =
             self.lie.iter().filter(|(column, _)| *column == self.cells.len()).map(|(_, added)| added).sum();
         let value = value + added;
-        self.cells.push(F::from_u64(value.rem_euclid(MODULUS) as u64));
+        self.cells.push(field(value));
         value
     }
     fn value(&self, e: &i64) -> i64 {
@@ -80,7 +85,47 @@ impl Row for Replay<'_> {
     fn hint_open_order(&mut self, _: &i64, _: &i64, _: &i64) -> i64 {
         self.hint()
     }
+    fn compress(&mut self, left: &[i64; 8], right: &[i64; 8]) -> [i64; 8] {
+        compress(&left.map(field), &right.map(field)).map(|cell| i64::from(cell_to_canonical(cell)))
+    }
+    fn note_signed(&mut self, _: &[i64; 14], _: &[i64; 8]) {}
     fn note_outcome(&mut self, _: &i64, _: &i64) {}
+}
+
+fn field(value: i64) -> F {
+    F::from_u64(value.rem_euclid(MODULUS) as u64)
+}
+
+/// The columns of a step's row that are filled with what the batch's digest absorbs before it, and the first columns of the digests that follow from them.
+fn published(step: Step) -> (Vec<usize>, &'static [usize]) {
+    const FOLLOWING: [usize; 3] = [PUBLISHED.start + 1, EXTENSION + DIGEST_CELLS, EXTENSION + 2 * DIGEST_CELLS];
+    let first = (EXTENSION..EXTENSION + DIGEST_CELLS).collect();
+    match step {
+        Step::Authorise => (vec![PUBLISHED.start], &FOLLOWING[..1]),
+        Step::Open => (first, &FOLLOWING[1..2]),
+        Step::Register => (first, &FOLLOWING[1..]),
+        _ => (Vec::new(), &[]),
+    }
+}
+
+/// Fills in the columns of a row that follow from what is published. A lie in them stays one.
+fn publish(checker: &TableChecker<'_>, step: Step, honest: &[F], lie: &Lie, row: &mut [F]) {
+    let (given, following) = published(step);
+    for column in given {
+        row[column] += honest[column];
+    }
+    let mut values = Vec::new();
+    for (index, &first) in following.iter().enumerate() {
+        checker.evaluate(&window(row), &mut values);
+        let messages = (0..checker.messages()).map(|index| checker.message(index, &values));
+        let message =
+            messages.filter(|message| message.bus == Bus::Poseidon2).nth(index).expect("a look-up per digest");
+        let digest = |at: usize| std::array::from_fn(|cell| message.cells[at + cell]);
+        row[first..first + DIGEST_CELLS].copy_from_slice(&compress(&digest(0), &digest(DIGEST_CELLS)));
+        for &(column, added) in lie.iter().filter(|(column, _)| (first..first + DIGEST_CELLS).contains(column)) {
+            row[column] += field(added);
+        }
+    }
 }
 
 /// The row with a lie; `None` if the gadgets refuse to compute on (they assert that what they compute fits).
@@ -102,6 +147,9 @@ fn lies(honest: &[F], column: usize) -> Vec<Lie> {
         // The same number in limbs that are none.
         vec![(column, BASE), (next, -1)],
         vec![(column, -BASE), (next, 1)],
+        // A place next to the right one, under a key that is none.
+        vec![(column, 1), (column + 3, -32)],
+        vec![(column, -1), (column + 3, 32)],
         // No inverse, and the opposite of whether there is one.
         vec![(column, -cell(column)), (next, flip(next))],
     ];
@@ -147,12 +195,12 @@ fn window(row: &[F]) -> Window<'_> {
     Window { local: row, next: row, first: false, last: false, public: &[] }
 }
 
-/// The messages that a row receives on the buses that are no lookups.
+/// The messages that a row receives on the buses that are no lookups, and the digests that it sends.
 fn received(checker: &TableChecker<'_>, values: &[F]) -> BTreeMap<(u16, Vec<u32>), u32> {
     let mut received = BTreeMap::new();
     for index in 0..checker.messages() {
         let Message { bus, cells, count } = checker.message(index, values);
-        if count == -F::ONE {
+        if count == -F::ONE || (bus == Bus::Digest && count == F::ONE) {
             let cells = cells.iter().map(|&cell| cell_to_canonical(cell)).collect();
             *received.entry((bus as u16, cells)).or_insert(0) += 1;
         }
@@ -192,7 +240,8 @@ fn believed_lies(checker: &TableChecker<'_>, rows: &[(&Inputs, &[F])]) -> Vec<Li
     let (mut told, mut untellable) = (0, 0);
     let mut values = Vec::new();
     for (inputs, honest) in rows {
-        let replayed = replay(inputs, &Vec::new()).expect("an honest row can be filled");
+        let mut replayed = replay(inputs, &Vec::new()).expect("an honest row can be filled");
+        publish(checker, inputs.step, honest, &Vec::new(), &mut replayed);
         assert_eq!(replayed, *honest, "a replay without a lie is honest");
         checker.evaluate(&window(honest), &mut values);
         let honest_received = received(checker, &values);
@@ -202,6 +251,7 @@ fn believed_lies(checker: &TableChecker<'_>, rows: &[(&Inputs, &[F])]) -> Vec<Li
                 untellable += 1;
                 continue;
             };
+            publish(checker, inputs.step, honest, &lie, &mut row);
             checker.evaluate(&window(&row), &mut values);
             if lie.len() > 2 {
                 repair(checker, &last_columns, &mut row, &mut values);

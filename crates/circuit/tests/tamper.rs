@@ -69,16 +69,28 @@ impl<'a> Evaluated<'a> {
         Self { checker, window, values }
     }
 
-    /// Whether a tampered window is refused; adds to `difference` what it changes in messages.
+    /// Whether a tampered window is refused; adds to `difference` what it changes in messages. `scratch` holds the honest values, and does so again afterwards.
     fn refuses(
         &self,
         tampered: &Window<'_>,
         dependents: &Dependents,
         difference: &mut BTreeMap<(u16, Vec<u32>), F>,
-        scratch: &mut Vec<F>,
+        scratch: &mut [F],
     ) -> bool {
-        scratch.clone_from(&self.values);
         self.checker.reevaluate(tampered, &dependents.expressions, scratch);
+        let refused = self.refuses_values(dependents, difference, scratch);
+        for &at in &dependents.expressions {
+            scratch[at] = self.values[at];
+        }
+        refused
+    }
+
+    fn refuses_values(
+        &self,
+        dependents: &Dependents,
+        difference: &mut BTreeMap<(u16, Vec<u32>), F>,
+        scratch: &[F],
+    ) -> bool {
         if dependents.constraints.iter().any(|&at| scratch[at] != F::ZERO) {
             return true;
         }
@@ -129,7 +141,6 @@ fn tamper(
     survivors: &mut BTreeSet<usize>,
 ) -> usize {
     let mut changes = 0;
-    let mut scratch = Vec::new();
     for (at, &Sample { filled, row }) in samples.iter().enumerate() {
         let segment = &corpus[filled].segment;
         let public = segment.public.to_cells();
@@ -141,6 +152,7 @@ fn tamper(
         let other = &corpus[other.filled].segment.traces[checker.table.index()].as_ref().expect("it has rows").values
             [other.row * checker.width..][..checker.width];
         let mut cells = evaluated.window.local.to_vec();
+        let (mut scratch, mut scratch_preceding) = (evaluated.values.clone(), preceding.values.clone());
         for column in 0..checker.width {
             let honest = cells[column];
             let random = F::from_u64(u64::from(dice.next_u32()));
@@ -166,7 +178,8 @@ fn tamper(
                 let mut refused = evaluated.refuses(&tampered, &dependents[column][0], &mut difference, &mut scratch);
                 if height > 1 && !refused {
                     let tampered = Window { next: &cells, ..preceding.window };
-                    refused = preceding.refuses(&tampered, &dependents[column][1], &mut difference, &mut scratch);
+                    refused =
+                        preceding.refuses(&tampered, &dependents[column][1], &mut difference, &mut scratch_preceding);
                 }
                 if !refused && difference.values().all(|&count| count == F::ZERO) {
                     survivors.insert(column);

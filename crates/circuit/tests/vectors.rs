@@ -1,4 +1,4 @@
-//! Golden vectors: the verifying key, and the encodings of state and commands, never change unnoticed.
+//! Golden vectors: the verifying key, and the encodings of state and instructions, never change unnoticed.
 //!
 //! `vectors/` holds one fact a line. After a reviewed change,
 //! `HOLDFAST_BLESS=1 cargo test -p holdfast-circuit --test vectors verifying_key` writes `key.txt` anew, and `… state` writes `state.txt`: a change of
@@ -6,21 +6,24 @@
 
 mod common;
 
-use common::attacks::{
-    ALICE, BOB, FIRST, OPERATOR, ORACLE, START, Stage, amend, buy, cancel, cancel_all, deposit, genesis, mark, release,
-    sell, time, withdraw,
+use common::{
+    attacks::{
+        ALICE, BOB, DAVE, FIRST, OPERATOR, ORACLE, START, Stage, amend, buy, by_second, cancel, cancel_all, deposit,
+        genesis, mark, open, register, release, revoke, sell, time, withdraw,
+    },
+    carry_out,
 };
-use holdfast_circuit::{
-    air::Table,
-    published::{batch_digest, command_cells},
-    verify::verifying_key,
-};
-use holdfast_crypto::field::digest_to_hex;
+use holdfast_circuit::{air::Table, verify::verifying_key};
+use holdfast_crypto::{F, field::digest_to_hex};
 use holdfast_exchange::{
     Engine, Plain,
-    slots::{Account, Kind, Market, NOBODY, Order, Position, Slot, System, cells},
+    slots::{Account, Deployment, Kind, Market, NOBODY, Order, Owner, Position, Session, Slot, System, cells},
 };
-use holdfast_protocol::{Batch, BatchHeader, limits};
+use holdfast_protocol::{
+    Instruction,
+    cells::{batch_digest, blocks},
+    limits,
+};
 
 #[track_caller]
 fn check(file: &str, lines: &[String]) {
@@ -65,15 +68,17 @@ fn the_state_encoding_is_unchanged() {
             list(&cells)
         ));
     }
-    for command in commands() {
-        lines.push(format!("command {}: {}", command.kind(), list(&command_cells(&command))));
+    for instruction in instructions() {
+        let blocks = blocks(&instruction);
+        let further = blocks.further().iter().map(|block| format!(" | {}", list(block)));
+        let further: String = further.collect();
+        lines.push(format!("instruction {}: {}{further}", instruction.command.kind(), list(&blocks.first)));
     }
 
     let mut engine = Engine::new(&genesis()).expect("the genesis is valid");
     lines.push(format!("root genesis {}", digest_to_hex(&engine.root())));
-    for (number, commands) in (1..).zip([Stage::commands(), commands(), Vec::new()]) {
-        let outcomes = commands.iter().map(|command| engine.apply(command)).collect();
-        let batch = Batch { header: BatchHeader { number }, commands, outcomes };
+    for (number, instructions) in (1..).zip([Stage::instructions(), instructions(), Vec::new()]) {
+        let batch = carry_out(&mut engine, number, &instructions);
         lines.push(format!("digest {number} {}", digest_to_hex(&batch_digest(&batch))));
         lines.push(format!("root {number} {}", digest_to_hex(&engine.close_batch())));
     }
@@ -81,7 +86,7 @@ fn the_state_encoding_is_unchanged() {
 }
 
 /// One of every kind, on the stage.
-fn commands() -> Vec<holdfast_protocol::Command> {
+fn instructions() -> Vec<Instruction> {
     vec![
         deposit(ALICE, (1 << 80) - 1),
         withdraw(ALICE, 1 << 60),
@@ -93,6 +98,9 @@ fn commands() -> Vec<holdfast_protocol::Command> {
         mark(ORACLE, 0, 10_500),
         time(OPERATOR, START + 86_400_000),
         release(BOB, 1),
+        by_second(open(OPERATOR, DAVE)),
+        register(BOB, 1, true, 41),
+        revoke(ALICE, 0),
     ]
 }
 
@@ -111,6 +119,7 @@ fn slots() -> Vec<(Kind, [u32; 2], Vec<u32>)> {
         free_head: order,
         fresh: 1 << limits::ORDER_BITS,
         deposits: limits::DEPOSITS_MAX,
+        unsealed: 1 << 22,
         batches: 3,
     };
     let market = Market {
@@ -152,12 +161,28 @@ fn slots() -> Vec<(Kind, [u32; 2], Vec<u32>)> {
         prev: order - 16,
         next: order - 17,
     };
+    let fields = |first: u32, value: u32| F::new(first + value);
+    let owner = Owner { open: true, address: std::array::from_fn(|i| fields((1 << 28) - 18, i as u32)) };
+    let session = Session {
+        live: true,
+        public_key: std::array::from_fn(|i| fields(0x7800_0000 - 40, i as u32)),
+        withdraws: true,
+        expiry: (1 << limits::TIME_BITS) - 19,
+        unsealed: true,
+        generation: limits::GENERATIONS_MAX - 1,
+        sequence: limits::SEQUENCE_MAX - 20,
+        head: std::array::from_fn(|i| fields(0x7800_0000 - 60, i as u32)),
+    };
+    let deployment = Deployment { domain: std::array::from_fn(|i| fields(0x7800_0000 - 80, i as u32)) };
     vec![
         slot(0, 0, system),
         slot((1 << limits::MARKET_BITS) - 1, 0, market),
         slot(account, 0, debtor),
         slot(account, 15, position),
         slot(order, 0, resting),
+        slot(account, limits::KEYS_MAX as u32 - 1, session),
+        slot(account, 0, owner),
+        slot(0, 0, deployment),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 pub mod segments;
 
-pub use segments::{OutcomeError, SegmentLimits, fill_batch};
+pub use segments::{BatchError, SegmentLimits, fill_batch};
 
 use holdfast_circuit::{
     air::airs,

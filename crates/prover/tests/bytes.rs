@@ -1,12 +1,17 @@
 //! Changed bytes of a real proof: never accepted, never a panic, never much memory.
 
+#[path = "../../circuit/tests/common/mod.rs"]
+mod common;
+
+use common::{
+    attacks::{ALICE, BOB, Stage, buy, deposit},
+    carry_out,
+};
 use holdfast_circuit::{
     air::airs,
     verify::{Config, VerifyingKey, decode_proof, system_params, verify_segment, verifying_key},
 };
-use holdfast_exchange::Engine;
-use holdfast_protocol::*;
-use holdfast_prover::{OutcomeError, Prover, SegmentLimits, fill_batch};
+use holdfast_prover::{BatchError, Prover, SegmentLimits, fill_batch};
 use openvm_stark_backend::codec::Encode;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -15,38 +20,14 @@ use rand_chacha::ChaCha8Rng;
 const CHANGES: usize = 3_000;
 const VERIFIED_MAX: usize = 250;
 
+/// Of a batch with two signatures.
 fn proof() -> (VerifyingKey, Vec<u8>) {
-    let genesis = Genesis {
-        time: TimeMs::new(1).unwrap(),
-        oracle: AccountId::new(0).unwrap(),
-        operator: AccountId::new(1).unwrap(),
-        fee_account: AccountId::new(2).unwrap(),
-        quote_decimals: 2,
-        markets: vec![MarketGenesis {
-            symbol: "X".into(),
-            tick_decimals: 2,
-            lot_decimals: 0,
-            mark: Price::new(1_000).unwrap(),
-            initial_margin_ppm: 50_000,
-            maintenance_margin_ppm: 25_000,
-            maker_fee_ppm: 100,
-            taker_fee_ppm: 350,
-            open_orders_max: 100,
-            position_max: 1 << 30,
-            mark_move_ppm: 100_000,
-        }],
-    };
-    let deposit = |id, amount| {
-        Command::Deposit(Deposit { account: AccountId::new(id).unwrap(), amount: Amount::new(amount).unwrap() })
-    };
-    let commands = vec![deposit(3, 1), deposit(4, 10), deposit(5, 0)];
-    let mut engine = Engine::new(&genesis).unwrap();
-    let outcomes = commands.iter().map(|command| engine.clone().apply(command)).collect();
-    let batch = Batch { header: BatchHeader { number: 1 }, commands, outcomes };
+    let mut engine = Stage::new().engine;
+    let batch = carry_out(&mut engine.clone(), 2, &[deposit(ALICE, 1), deposit(BOB, 0), buy(ALICE, 9_985, 10)]);
     let prover = Prover::new();
     let mut bytes = Vec::new();
     let (store, tree) = engine.parts_mut();
-    fill_batch::<OutcomeError>(store, tree, &batch, SegmentLimits::default(), |_, segment| {
+    fill_batch::<BatchError>(store, tree, &batch, SegmentLimits::default(), |_, segment| {
         bytes = prover.prove(segment).unwrap().encode_to_vec().unwrap();
         Ok(())
     })

@@ -1,9 +1,11 @@
 //! A small venue, and segments of it that prove what is not true: each made as consistent as a dishonest prover can make it.
 
+use std::sync::LazyLock;
+
 use holdfast_circuit::{
     air::{MERKLE_WIDTH, SEGMENT_WIDTH, SYSTEM_BATCHES, Table, record_cells},
     check::Checker,
-    published::digest_start,
+    step_table::command_entry,
     witness::{Segment, padded},
 };
 use holdfast_crypto::{Digest, F, poseidon2::compress, tree::Tree};
@@ -14,12 +16,18 @@ use holdfast_exchange::{
     store::{Store, leaves_of},
 };
 use holdfast_protocol::{
-    AccountId, Amend, Amount, Cancel, CancelAll, Command, Deposit, Genesis, Mark, MarketGenesis, MarketId, OrderId,
-    Outcome, Place as PlaceCommand, Price, Release, SelfTrade, Side, Size, Time, TimeInForce, TimeMs, Withdraw,
+    AccountGenesis, AccountId, Address, Amend, Amount, Cancel, CancelAll, Command, Deployment, Deposit, Genesis,
+    Instruction, KeyGenesis, KeyIndex, Mark, MarketGenesis, MarketId, Open, OrderId, Outcome, Place as PlaceCommand,
+    Price, Register, Release, Revoke, SelfTrade, Side, Size, Time, TimeInForce, TimeMs, Withdraw, cells::digest_start,
+    limits,
 };
+use holdfast_sim::keyring::secret;
 use openvm_stark_backend::{p3_field::PrimeCharacteristicRing, p3_matrix::dense::RowMajorMatrix};
 
-use super::forge::{At, Forger, Honest, Place, Prover, Version, fit_lookups};
+use super::{
+    forge::{At, Forger, Honest, Place, Prover, Version, fit_lookups},
+    seal_all,
+};
 
 pub const ORACLE: u32 = 0;
 pub const OPERATOR: u32 = 1;
@@ -27,29 +35,59 @@ pub const FEES: u32 = 2;
 pub const ALICE: u32 = 3;
 pub const BOB: u32 = 4;
 pub const CAROL: u32 = 5;
+/// Has no account yet.
+pub const DAVE: u32 = 6;
+/// The second key of the operator, of Alice (it may not withdraw) and of Bob (it has expired).
+pub const SECOND: u32 = 1;
 /// Milliseconds at genesis.
 pub const START: u64 = 1_700_000_000_000;
+/// A key that never expires.
+pub const NEVER: u64 = (1 << limits::TIME_BITS) - 1;
 /// The first order slot.
-pub const FIRST: u32 = holdfast_protocol::limits::FIRST_ORDER;
+pub const FIRST: u32 = limits::FIRST_ORDER;
 
-fn id(account: u32) -> AccountId {
+pub fn id(account: u32) -> AccountId {
     AccountId::new(account).expect("a small id")
+}
+
+pub fn key_index(key: u32) -> KeyIndex {
+    KeyIndex::new(key).expect("a small index")
 }
 
 fn market_id(market: u32) -> MarketId {
     MarketId::new(market).expect("a small id")
 }
 
-pub fn deposit(account: u32, amount: u128) -> Command {
-    Command::Deposit(Deposit { account: id(account), amount: Amount::new(amount).expect("a small amount") })
+pub fn time_of(time: u64) -> TimeMs {
+    TimeMs::new(time).expect("a time")
 }
 
-pub fn withdraw(account: u32, amount: u128) -> Command {
-    Command::Withdraw(Withdraw { account: id(account), amount: Amount::new(amount).expect("a small amount") })
+/// By the signer's first key.
+pub fn first(command: Command) -> Instruction {
+    Instruction { key: key_index(0), command }
 }
 
-pub fn place(account: u32, market: u32, side: Side, time_in_force: TimeInForce, price: u32, size: u64) -> Command {
-    Command::Place(PlaceCommand {
+/// The same by the signer's second key.
+pub fn by_second(instruction: Instruction) -> Instruction {
+    Instruction { key: key_index(SECOND), ..instruction }
+}
+
+/// Number of the test key of an account's key.
+pub fn secret_of(account: u32, key: u32) -> u32 {
+    account + 10 * key
+}
+
+pub fn deposit(account: u32, amount: u128) -> Instruction {
+    let amount = Amount::new(amount).expect("a small amount");
+    first(Command::Deposit(Deposit { sender: id(OPERATOR), account: id(account), amount }))
+}
+
+pub fn withdraw(account: u32, amount: u128) -> Instruction {
+    first(Command::Withdraw(Withdraw { account: id(account), amount: Amount::new(amount).expect("a small amount") }))
+}
+
+pub fn place(account: u32, market: u32, side: Side, time_in_force: TimeInForce, price: u32, size: u64) -> Instruction {
+    first(Command::Place(PlaceCommand {
         account: id(account),
         market: market_id(market),
         side,
@@ -58,45 +96,68 @@ pub fn place(account: u32, market: u32, side: Side, time_in_force: TimeInForce, 
         self_trade: SelfTrade::ExpireTaker,
         price: Price::new(price).expect("a price"),
         size: Size::new(size).expect("a size"),
-    })
+    }))
 }
 
-pub fn buy(account: u32, price: u32, size: u64) -> Command {
+pub fn buy(account: u32, price: u32, size: u64) -> Instruction {
     place(account, 0, Side::Buy, TimeInForce::GoodTillCancel, price, size)
 }
 
-pub fn sell(account: u32, price: u32, size: u64) -> Command {
+pub fn sell(account: u32, price: u32, size: u64) -> Instruction {
     place(account, 0, Side::Sell, TimeInForce::GoodTillCancel, price, size)
 }
 
-pub fn cancel(account: u32, slot: u32) -> Command {
-    Command::Cancel(Cancel { account: id(account), order: OrderId::new(slot, 1).expect("an order") })
+pub fn cancel(account: u32, slot: u32) -> Instruction {
+    first(Command::Cancel(Cancel { account: id(account), order: OrderId::new(slot, 1).expect("an order") }))
 }
 
-pub fn cancel_all(account: u32, market: u32) -> Command {
-    Command::CancelAll(CancelAll { account: id(account), market: market_id(market) })
+pub fn cancel_all(account: u32, market: u32) -> Instruction {
+    first(Command::CancelAll(CancelAll { account: id(account), market: market_id(market) }))
 }
 
-pub fn amend(account: u32, slot: u32, price: u32, size: u64) -> Command {
-    Command::Amend(Amend {
+pub fn amend(account: u32, slot: u32, price: u32, size: u64) -> Instruction {
+    first(Command::Amend(Amend {
         account: id(account),
         order: OrderId::new(slot, 1).expect("an order"),
         self_trade: SelfTrade::ExpireTaker,
         price: Price::new(price).expect("a price"),
         size: Size::new(size).expect("a size"),
-    })
+    }))
 }
 
-pub fn mark(sender: u32, market: u32, price: u32) -> Command {
-    Command::Mark(Mark { sender: id(sender), market: market_id(market), price: Price::new(price).expect("a price") })
+pub fn mark(sender: u32, market: u32, price: u32) -> Instruction {
+    let price = Price::new(price).expect("a price");
+    first(Command::Mark(Mark { sender: id(sender), market: market_id(market), price }))
 }
 
-pub fn time(sender: u32, time: u64) -> Command {
-    Command::Time(Time { sender: id(sender), time: TimeMs::new(time).expect("a time") })
+pub fn time(sender: u32, time: u64) -> Instruction {
+    first(Command::Time(Time { sender: id(sender), time: time_of(time) }))
 }
 
-pub fn release(account: u32, market: u32) -> Command {
-    Command::Release(Release { account: id(account), market: market_id(market) })
+pub fn release(account: u32, market: u32) -> Instruction {
+    first(Command::Release(Release { account: id(account), market: market_id(market) }))
+}
+
+pub fn open(sender: u32, account: u32) -> Instruction {
+    let owner = Address::from(std::array::from_fn(|i| 0x11 * (i as u8 % 15 + 1)));
+    first(Command::Open(Open { sender: id(sender), account: id(account), owner }))
+}
+
+/// Registers (or replaces) the key whose test key has this number.
+pub fn register(account: u32, key: u32, replaces: bool, number: u32) -> Instruction {
+    first(Command::Register(Register {
+        sender: id(OPERATOR),
+        account: id(account),
+        key: key_index(key),
+        replaces,
+        withdraws: true,
+        expiry: time_of(NEVER),
+        public_key: secret(number).public_key(),
+    }))
+}
+
+pub fn revoke(account: u32, key: u32) -> Instruction {
+    first(Command::Revoke(Revoke { sender: id(OPERATOR), account: id(account), key: key_index(key) }))
 }
 
 pub fn genesis() -> Genesis {
@@ -113,12 +174,33 @@ pub fn genesis() -> Genesis {
         position_max: 1 << 30,
         mark_move_ppm: 100_000,
     };
+    let account = |account: u32, keys: &[(bool, u64)]| AccountGenesis {
+        account: id(account),
+        owner: Address::repeat_byte(account as u8 + 1),
+        keys: (0..)
+            .zip(keys)
+            .map(|(key, &(withdraws, expiry))| KeyGenesis {
+                public_key: secret(secret_of(account, key)).public_key(),
+                withdraws,
+                expiry: time_of(expiry),
+            })
+            .collect(),
+    };
     Genesis {
-        time: TimeMs::new(START).expect("a time"),
+        deployment: Deployment { chain_id: 31_337, contract: Address::repeat_byte(0xaa) },
+        time: time_of(START),
         oracle: id(ORACLE),
         operator: id(OPERATOR),
         fee_account: id(FEES),
         quote_decimals: 6,
+        accounts: vec![
+            account(ORACLE, &[(false, NEVER)]),
+            account(OPERATOR, &[(false, NEVER), (false, NEVER)]),
+            account(FEES, &[]),
+            account(ALICE, &[(true, NEVER), (false, NEVER)]),
+            account(BOB, &[(true, NEVER), (true, START - 1)]),
+            account(CAROL, &[(true, NEVER)]),
+        ],
         markets: vec![market(0, 10_000), market(1, 2_000)],
     }
 }
@@ -131,23 +213,29 @@ pub fn genesis() -> Genesis {
 /// | 9,980: 513 of Alice | 10,020: 516 of Carol |
 ///
 /// with 100 lots each. In market 1 Alice bids for 10 in slot 518, and slot 519 has been freed by Bob.
+#[derive(Clone)]
 pub struct Stage {
     pub genesis_root: Digest,
     pub engine: Engine,
 }
 
+static STAGE: LazyLock<Stage> = LazyLock::new(|| {
+    let mut engine = Engine::new(&genesis()).expect("the genesis is valid");
+    let genesis_root = engine.root();
+    for instruction in Stage::instructions() {
+        assert_eq!(engine.instruct(&instruction), Ok(Outcome::Accepted));
+    }
+    seal_all(&mut engine);
+    let _root = engine.close_batch();
+    Stage { genesis_root, engine }
+});
+
 impl Stage {
     pub fn new() -> Self {
-        let mut engine = Engine::new(&genesis()).expect("the genesis is valid");
-        let genesis_root = engine.root();
-        for command in Self::commands() {
-            assert_eq!(engine.apply(&command), Outcome::Accepted);
-        }
-        let _root = engine.close_batch();
-        Self { genesis_root, engine }
+        STAGE.clone()
     }
 
-    pub fn commands() -> Vec<Command> {
+    pub fn instructions() -> Vec<Instruction> {
         let deposits = [ALICE, BOB, CAROL].map(|account| deposit(account, 1_000_000_000));
         let orders = [
             buy(ALICE, 9_990, 100),
@@ -192,6 +280,20 @@ pub struct Adviser<R>(pub R);
 impl<R: FnMut(Step, i64) -> i64> Prover for Adviser<R> {
     fn hint(&mut self, at: At, honest: i64) -> i64 {
         (self.0)(at.step, honest)
+    }
+}
+
+/// A prover that adds to one cell, at a clock and in a column.
+pub struct Adder {
+    pub clock: i64,
+    pub column: usize,
+    pub added: i64,
+}
+
+impl Prover for Adder {
+    fn column(&mut self, at: At, honest: i64) -> i64 {
+        let here = (at.clock, at.column) == (self.clock, self.column);
+        if here { honest + self.added } else { honest }
     }
 }
 
@@ -240,7 +342,7 @@ pub fn skipped_maker(checker: &Checker<'_>) -> Segment {
         [100, 50],
         "Bob's order was filled before Alice's"
     );
-    forger.finish(checker, true)
+    forger.close(checker)
 }
 
 /// An order of Bob put behind another order than the one where it belongs.
@@ -249,7 +351,7 @@ pub fn wrong_neighbour(checker: &Checker<'_>, slot: u32) -> Segment {
     let mut forger = stage.forger();
     let mut adviser = Adviser(|step, honest| if step == Step::Rest { i64::from(slot) } else { honest });
     assert_eq!(forger.apply(&mut adviser, &buy(BOB, 9_985, 10)), Outcome::Accepted);
-    forger.finish(checker, true)
+    forger.close(checker)
 }
 
 /// Two deposits of Alice, the second of which reads her account as it was before the first.
@@ -257,7 +359,7 @@ pub fn stale_read(checker: &Checker<'_>) -> Segment {
     let stage = Stage::new();
     let mut forger = stage.forger();
     stale_deposits(&mut forger);
-    forger.finish(checker, true)
+    forger.close(checker)
 }
 
 fn stale_deposits(forger: &mut Forger) {
@@ -273,7 +375,7 @@ pub fn split_history(checker: &Checker<'_>) -> Segment {
     let mut forger = stage.forger();
     stale_deposits(&mut forger);
     let versions = forger.versions((Kind::Account, ALICE, 0)).clone();
-    let mut segment = forger.finish(checker, true);
+    let mut segment = forger.close(checker);
 
     let table = Table::Boundary(Kind::Account);
     let mut rows = active(&segment, table, checker.table(table).width);
@@ -317,7 +419,7 @@ pub fn read_from_the_future(checker: &Checker<'_>) -> Segment {
     let mut first = Reader(|_, place: Place, versions: &[Version]| (place == alice).then(|| versions[0].clone()));
     assert_eq!(forger.apply(&mut first, &deposit(ALICE, 200)), Outcome::Accepted);
     forger.versions(alice).swap(1, 2);
-    forger.finish(checker, true)
+    forger.close(checker)
 }
 
 /// A deposit rejected though nothing is wrong with it: the first lie in a bit of its row that leads there.
@@ -326,20 +428,24 @@ pub fn forged_rejection(checker: &Checker<'_>) -> Segment {
     forged_outcomes(checker, &deposit(ALICE, 100), honest).next().expect("some bit rejects the deposit").1
 }
 
-/// Every segment in which one turned bit of a command's first step leads to another outcome than the honest one.
+/// Clock of the first command's own step: `authorise` comes before it.
+const COMMAND_CLOCK: i64 = 2;
+
+/// Every segment in which one turned bit of a command's own step leads to another outcome than the honest one. (The batch goes on.)
 pub fn forged_outcomes<'a>(
     checker: &'a Checker<'a>,
-    command: &'a Command,
+    instruction: &'a Instruction,
     honest: Outcome,
 ) -> impl Iterator<Item = (Outcome, Segment)> + 'a {
     let stage = Stage::new();
-    let (step, _) = holdfast_circuit::step_table::command_entry(command);
+    let (step, _) = command_entry(&instruction.command);
     (1..checker.table(Table::Step(step)).width).filter_map(move |column| {
         let mut forger = stage.forger();
         // Some bits contradict what the step asserts natively.
-        let lie = std::panic::AssertUnwindSafe(|| forger.apply(&mut Liar { clock: 1, column }, command));
+        let lie =
+            std::panic::AssertUnwindSafe(|| forger.apply(&mut Liar { clock: COMMAND_CLOCK, column }, instruction));
         let outcome = std::panic::catch_unwind(lie).ok()?;
-        (outcome != honest).then(|| (outcome, forger.finish(checker, true)))
+        (outcome != honest).then(|| (outcome, forger.finish(checker, false)))
     })
 }
 
@@ -378,7 +484,7 @@ pub fn changed_untouched_child(checker: &Checker<'_>) -> Segment {
     let stage = Stage::new();
     let mut forger = stage.forger();
     assert_eq!(forger.apply(&mut Honest, &deposit(ALICE, 100)), Outcome::Accepted);
-    let mut segment = forger.finish(checker, true);
+    let mut segment = forger.close(checker);
     let mut rows: RowMajorMatrix<F> = RowMajorMatrix::new(active(&segment, Table::Merkle, MERKLE_WIDTH), MERKLE_WIDTH);
     let digest = |row: &[F], at: usize| -> Digest { std::array::from_fn(|cell| row[5 + 8 * at + cell]) };
     // Columns: active, level, index, left and right touched; left, right and node before; the same after.
@@ -408,7 +514,7 @@ pub fn changed_untouched_child(checker: &Checker<'_>) -> Segment {
     segment
 }
 
-/// A hash that does not follow from what is hashed: the root before or after the segment, or the digest of its commands.
+/// A hash that does not follow from what is hashed: the root before or after the segment, or the digest of its instructions.
 #[derive(Debug, Clone, Copy)]
 pub enum Hash {
     RootOld,
@@ -421,11 +527,11 @@ pub fn invented_hash(checker: &Checker<'_>, hash: Hash) -> Segment {
     let stage = Stage::new();
     let mut forger = stage.forger();
     assert_eq!(forger.apply(&mut Honest, &deposit(ALICE, 100)), Outcome::Accepted);
-    let mut segment = forger.finish(checker, true);
+    let mut segment = forger.close(checker);
     let (table, public) = match hash {
         Hash::RootOld => (Table::Merkle, &mut segment.public.root_old),
         Hash::RootNew => (Table::Merkle, &mut segment.public.root_new),
-        Hash::Digest => (Table::Commands, &mut segment.public.digest_out),
+        Hash::Digest => (Table::Step(Step::Authorise), &mut segment.public.digest_out),
     };
     let honest = *public;
     public[0] += F::ONE;
@@ -449,5 +555,5 @@ pub fn slot_outside_its_region(checker: &Checker<'_>) -> Segment {
     cells.truncate(record_cells(Kind::Order));
     let version = Version { timestamp: 0, cells: cells.into_iter().map(i64::from).collect() };
     *forger.versions((Kind::Order, outside, 0)) = vec![version.clone(), version];
-    forger.finish(checker, true)
+    forger.close(checker)
 }

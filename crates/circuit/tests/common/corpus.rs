@@ -5,16 +5,18 @@ use std::collections::BTreeSet;
 use holdfast_circuit::{
     air::Table,
     check::{Checker, TableChecker},
-    published::digest_start,
     witness::Segment,
 };
 use holdfast_crypto::{F, field::cell_to_canonical};
+use holdfast_exchange::Engine;
+use holdfast_protocol::cells::digest_start;
 use holdfast_sim::Scenario;
 use openvm_stark_backend::{p3_field::PrimeCharacteristicRing, p3_matrix::Matrix};
 
 use super::{
-    engine,
+    Unsealed, engine,
     forge::{Forger, Honest, Inputs},
+    sealed_before, unsealed,
 };
 
 /// Segments per scenario; the second closes its batch.
@@ -40,18 +42,33 @@ pub fn corpus(checker: &Checker<'_>) -> Vec<Filled> {
     let mut corpus = Vec::new();
     for scenario in Scenario::all() {
         let mut engine = engine(&scenario);
-        let commands = scenario.commands(SEED, SEGMENTS * COMMANDS);
-        for (index, commands) in commands.chunks(COMMANDS).enumerate() {
-            let sequence = (index * COMMANDS) as u32;
+        let instructions = scenario.commands(SEED, SEGMENTS * COMMANDS);
+        let mut sequence = 0;
+        for (index, instructions) in instructions.chunks(COMMANDS).enumerate() {
             let mut forger = Forger::new(engine.store(), engine.tree(), sequence, digest_start(1));
-            for command in commands {
-                let outcome = forger.apply(&mut Honest, command);
-                assert_eq!(engine.apply(command), outcome);
+            let seal = |engine: &mut Engine, forger: &mut Forger, session: Unsealed| {
+                forger.seal(&mut Honest, (session.0.get(), session.1.get()));
+                super::seal(engine, session);
+            };
+            for instruction in instructions {
+                if let Some(session) = sealed_before(engine.store(), instruction) {
+                    seal(&mut engine, &mut forger, session);
+                }
+                let outcome = forger.apply(&mut Honest, instruction);
+                assert_eq!(engine.instruct(instruction), Ok(outcome));
+            }
+            let closes = index + 1 == SEGMENTS;
+            if closes {
+                for session in unsealed(engine.store()) {
+                    seal(&mut engine, &mut forger, session);
+                }
             }
             let leaves = engine.touched_leaves();
             let _root = engine.update_tree(&leaves);
+            let _digest = forger.fit_digests();
+            sequence = forger.sequence();
             let inputs = forger.inputs.clone();
-            let segment = forger.finish(checker, index + 1 == SEGMENTS);
+            let segment = forger.finish(checker, closes);
             corpus.push(Filled { segment, inputs });
         }
     }

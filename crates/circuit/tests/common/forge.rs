@@ -7,25 +7,36 @@
 use std::collections::BTreeMap;
 
 use holdfast_circuit::{
-    air::{BoundaryAir, COMMANDS_WIDTH, MERKLE_WIDTH, SEGMENT_WIDTH, SYSTEM_BATCHES, Table, step_width},
+    air::{BoundaryAir, MERKLE_WIDTH, SEGMENT_WIDTH, SYSTEM_BATCHES, Table, step_width},
     cells::{ACCESSES_MAX, Cells, MODULUS},
     check::{Checker, Window, range_place},
     public::PublicValues,
-    published::{command_cells, digest_absorb},
     row::{Bus, Row},
-    step_table::{Entry, command_entry, step_row},
-    witness::{Segment, fill_poseidon2, fill_range, follow, padded},
+    schnorr::{self, LADDER_WIDTH, SIGNATURE_WIDTH},
+    step_table::{EXTENSION, Entry, PUBLISHED, command_entry, instruction_cells, step_row},
+    witness::{Segment, fill_in, fill_poseidon2, fill_range, follow, padded},
 };
-use holdfast_crypto::{Digest, F, field::cell_to_canonical, poseidon2::compress, tree::Tree};
+use holdfast_crypto::{
+    Digest, F,
+    curve::Affine,
+    field::cell_to_canonical,
+    poseidon2::compress,
+    schnorr::{PublicKey, Signature},
+    septic::Septic,
+    tree::Tree,
+};
 use holdfast_exchange::{
-    flow::Frame,
+    flow::{Frame, Next},
     machine::{LIMB_BITS, Plain},
     record::{PlainReader, Record},
-    slots::{Kind, Order, System},
+    slots::{Kind, Order, Session, System},
     step::Step,
     store::{Store, leaves_of},
 };
-use holdfast_protocol::{Command, Outcome};
+use holdfast_protocol::{
+    Command, Instruction, Outcome,
+    cells::{Blocks, absorb, blocks},
+};
 use openvm_stark_backend::{
     p3_field::PrimeCharacteristicRing,
     p3_matrix::{Matrix, dense::RowMajorMatrix},
@@ -79,6 +90,7 @@ pub struct Inputs {
     pub hints: Vec<i64>,
 }
 
+#[derive(Clone)]
 pub struct Forger {
     store: Store,
     tree: Tree,
@@ -86,12 +98,39 @@ pub struct Forger {
     steps: Vec<Vec<F>>,
     /// Inputs of every row, by step.
     pub inputs: Vec<Vec<Inputs>>,
-    /// What will be published: sequence numbers count from the first.
-    pub published: Vec<(Command, Outcome)>,
+    /// In the order in which they were executed.
+    pub published: Vec<Published>,
+    /// Rows of the tables of signatures.
+    pub signatures: Vec<F>,
+    pub ladders: Vec<F>,
     pub clock: i64,
     sequence_start: u32,
     digest_in: Digest,
 }
+
+/// An instruction as its row says that it is published.
+#[derive(Debug, Clone)]
+pub struct Published {
+    pub sequence: u32,
+    pub blocks: Blocks,
+    pub code: u8,
+    /// Whether the batch's digest goes on after it.
+    pub absorbed: bool,
+    /// Rows of `authorise`, and of the command if it is extended.
+    row: usize,
+    extension: Option<(Step, usize)>,
+}
+
+/// A session: account and key.
+pub type SessionPlace = (u32, u32);
+/// A signature that a seal asks for: the key's coordinates, and the head.
+pub type Claim = ([F; 14], Digest);
+
+/// First column of the digest before an instruction, in its row; and its place in the cells of the entry.
+const BEFORE: usize = PUBLISHED.end + 2;
+const ENTRY_BEFORE: usize = 1;
+/// Accounts among which unsealed sessions are looked for.
+const ACCOUNTS: u32 = 32;
 
 /// Lies can make a command go on for ever.
 const CLOCK_MAX: i64 = 1 << 14;
@@ -111,6 +150,8 @@ impl Forger {
             steps: vec![Vec::new(); Step::ALL.len()],
             inputs: vec![Vec::new(); Step::ALL.len()],
             published: Vec::new(),
+            signatures: Vec::new(),
+            ladders: Vec::new(),
             clock: 1,
             sequence_start,
             digest_in,
@@ -167,40 +208,164 @@ impl Forger {
         slots
     }
 
-    /// Executes one command as `prover` says, and publishes it with the outcome that the steps give.
-    pub fn apply(&mut self, prover: &mut dyn Prover, command: &Command) -> Outcome {
-        let sequence = self.sequence_start + self.published.len() as u32;
-        let outcome = self.execute(prover, sequence, command);
-        self.published.push((*command, outcome));
-        outcome
+    /// A session as it is now. (Looking at it is not an access.)
+    pub fn session(&self, (account, key): SessionPlace) -> Session<Plain> {
+        match self.history.get(&(Kind::Session, account, key)) {
+            Some(versions) => read(&versions.last().expect("a slot has a first version").cells),
+            None => self.store.session(account, key).clone(),
+        }
     }
 
-    /// Executes one command without publishing it.
-    pub fn execute(&mut self, prover: &mut dyn Prover, sequence: u32, command: &Command) -> Outcome {
-        let (step, cells) = command_entry(command);
-        let entry = Entry { active: 1, clock: 0, argument: i64::from(sequence), cells, verdict: Vec::new() };
+    /// The sessions that are not sealed, by account and key.
+    pub fn unsealed(&self) -> Vec<SessionPlace> {
+        let sessions = (0..ACCOUNTS).flat_map(|account| (0..4).map(move |key| (account, key)));
+        sessions.filter(|&place| self.session(place).unsealed).collect()
+    }
+
+    /// Executes one instruction as `prover` says, and publishes it with the outcome that the steps give.
+    pub fn apply(&mut self, prover: &mut dyn Prover, instruction: &Instruction) -> Outcome {
+        let sequence = self.sequence();
+        self.execute(prover, sequence, instruction, &instruction.command)
+    }
+
+    /// Number of the next instruction.
+    pub fn sequence(&self) -> u32 {
+        self.sequence_start + self.published.len() as u32
+    }
+
+    /// Executes `command` as if it were that of `instruction`.
+    pub fn execute(
+        &mut self,
+        prover: &mut dyn Prover,
+        sequence: u32,
+        instruction: &Instruction,
+        command: &Command,
+    ) -> Outcome {
+        let blocks = blocks(instruction);
+        // The digest before it is filled in at the end.
+        let cells = instruction_cells(instruction, &blocks, &self.digest_in);
+        let (step, _) = command_entry(command);
+        let [row, extension] = [Step::Authorise, step].map(|step| self.inputs[step as usize].len());
+        let entry = Entry { active: 1, argument: i64::from(sequence), cells, ..Entry::default() };
+        let code = self.run(prover, Step::Authorise, entry, Some(command)).expect("a command has an outcome") as u8;
+        let is_extended = matches!(step, Step::Open | Step::Register) && !blocks.further().is_empty();
+        let extension = is_extended.then_some((step, extension));
+        self.published.push(Published { sequence, blocks, code, absorbed: true, row, extension });
+        Outcome::from_code(code).expect("a step gives a known reject code")
+    }
+
+    /// Authorises an instruction as `prover` says, but executes nothing.
+    pub fn authorise_only(&mut self, prover: &mut dyn Prover, instruction: &Instruction, outcome: Outcome) {
+        let (sequence, blocks) = (self.sequence(), blocks(instruction));
+        let cells = instruction_cells(instruction, &blocks, &self.digest_in);
+        let row = self.inputs[Step::Authorise as usize].len();
+        let entry = Entry { active: 1, argument: i64::from(sequence), cells, ..Entry::default() };
+        self.step(prover, Step::Authorise, entry);
+        let code = outcome.code();
+        self.published.push(Published { sequence, blocks, code, absorbed: true, row, extension: None });
+    }
+
+    /// Seals a session as `prover` says, but for the check of its signature: gives what is claimed to be signed.
+    pub fn seal_unchecked(&mut self, prover: &mut dyn Prover, (account, key): SessionPlace) -> Claim {
+        let argument = i64::from(self.sequence());
+        let entry = Entry { active: 1, argument, cells: vec![account.into(), key.into()], ..Entry::default() };
+        let Stepped { signed, .. } = self.step(prover, Step::Seal, entry);
+        signed.expect("a seal asks for a signature")
+    }
+
+    /// Seals a session as `prover` says; whoever has its key signs. Without a signature the rows of its check are missing.
+    pub fn seal(&mut self, prover: &mut dyn Prover, session: SessionPlace) {
+        let claim = self.seal_unchecked(prover, session);
+        if let Some((public_key, signature)) = sign(&claim) {
+            self.check_signature(&public_key, &claim.1, &signature);
+        }
+    }
+
+    /// Seals every session that is not.
+    pub fn seal_all(&mut self, prover: &mut dyn Prover) {
+        for session in self.unsealed() {
+            self.seal(prover, session);
+        }
+    }
+
+    /// Fills the rows of a valid signature.
+    pub fn check_signature(&mut self, public_key: &PublicKey, head: &Digest, signature: &Signature) {
+        let rows = schnorr::fill(public_key, head, signature).expect("a valid signature");
+        self.signatures.extend(rows.signature);
+        self.ladders.extend(rows.ladder);
+    }
+
+    /// Runs a chain of steps to its end; gives the outcome's code, if there is one.
+    fn run(&mut self, prover: &mut dyn Prover, step: Step, entry: Entry, command: Option<&Command>) -> Option<i64> {
         let mut following = Some((step, entry));
         let mut suspended: Option<(i64, Frame<Cells<i64>>)> = None;
         let mut code = None;
-        while let Some((step, mut entry)) = following {
-            assert!(self.clock <= CLOCK_MAX, "no command of these tests takes that many steps");
-            entry.clock = self.clock;
-            let mut cells = Vec::new();
-            let inputs = Inputs { step, entry: entry.clone(), loads: Vec::new(), hints: Vec::new() };
-            let mut row = ForgedRow { forger: self, prover, inputs, cells: &mut cells, open: Vec::new(), code: None };
-            let (next, frame) = step_row(&mut row, step, &entry);
-            let ForgedRow { inputs, code: noted, .. } = row;
-            code = noted.or(code);
-            self.inputs[step as usize].push(inputs);
-            self.steps[step as usize].extend(cells);
-            if let Some(frame) = frame {
-                suspended = Some((entry.clock, frame));
+        while let Some((step, entry)) = following {
+            let clock = self.clock;
+            let stepped = self.step(prover, step, entry);
+            code = stepped.code.or(code);
+            if let Some(frame) = stepped.frame {
+                suspended = Some((clock, frame));
             }
-            self.clock += 1;
-            following = follow(next.expect("a step goes somewhere"), &mut suspended);
+            following = follow(stepped.next, &mut suspended, command);
         }
-        let code = code.expect("a command has an outcome");
-        Outcome::from_code(code as u8).expect("a step gives a known reject code")
+        code
+    }
+
+    /// Fills one row.
+    fn step(&mut self, prover: &mut dyn Prover, step: Step, mut entry: Entry) -> Stepped {
+        assert!(self.clock <= CLOCK_MAX, "no command of these tests takes that many steps");
+        entry.clock = self.clock;
+        let mut cells = Vec::new();
+        let inputs = Inputs { step, entry: entry.clone(), loads: Vec::new(), hints: Vec::new() };
+        let (open, code, signed) = (Vec::new(), None, None);
+        let mut row = ForgedRow { forger: self, prover, inputs, cells: &mut cells, open, code, signed };
+        let (next, frame) = step_row(&mut row, step, &entry);
+        let ForgedRow { inputs, code, signed, .. } = row;
+        self.inputs[step as usize].push(inputs);
+        self.steps[step as usize].extend(cells);
+        self.clock += 1;
+        Stepped { next: next.expect("a step goes somewhere"), frame, code, signed }
+    }
+
+    /// Fills in what the digest of the published instructions is before and after each, in the order of their numbers; gives that after the last.
+    pub fn fit_digests(&mut self) -> Digest {
+        let mut published = self.published.clone();
+        published.sort_by_key(|published| published.sequence);
+        let mut digest = self.digest_in;
+        for Published { blocks, code, absorbed, row, extension, .. } in published {
+            let mut after = absorb(&digest, &blocks.first, code.into());
+            let values = [F::from_u8(code)].into_iter().chain(after);
+            fill_in(self.row_mut(Step::Authorise, row), PUBLISHED.start, values);
+            fill_in(self.row_mut(Step::Authorise, row), BEFORE, digest);
+            let cells = &mut self.inputs[Step::Authorise as usize][row].entry.cells;
+            for (cell, before) in cells[ENTRY_BEFORE..].iter_mut().zip(digest) {
+                *cell = i64::from(cell_to_canonical(before));
+            }
+            let mut digests = after.to_vec();
+            for block in blocks.further() {
+                after = absorb(&after, block, 0);
+                digests.extend(after);
+            }
+            if let Some((step, row)) = extension {
+                fill_in(self.row_mut(step, row), EXTENSION, digests);
+            }
+            if absorbed {
+                digest = after;
+            }
+        }
+        digest
+    }
+
+    fn row_mut(&mut self, step: Step, row: usize) -> &mut [F] {
+        let width = step_width(step);
+        &mut self.steps[step as usize][row * width..][..width]
+    }
+
+    /// Seals every session, and ends the segment and its batch.
+    pub fn close(mut self, checker: &Checker<'_>) -> Segment {
+        self.seal_all(&mut Honest);
+        self.finish(checker, true)
     }
 
     /// Ends the segment: makes everything fit as far as it can be made to.
@@ -226,7 +391,8 @@ impl Forger {
         let root_old = self.tree.root();
         let boundaries = self.boundaries();
         let merkle = self.merkle();
-        let (commands, digest_out) = self.commands();
+        let digest_out = self.fit_digests();
+        let sequence_end = self.published.iter().map(|published| published.sequence + 1).max();
         let time = |cells: &[i64]| read::<System<Plain>>(cells).time;
         let public = PublicValues {
             root_old,
@@ -234,7 +400,7 @@ impl Forger {
             digest_in: self.digest_in,
             digest_out,
             sequence_start: self.sequence_start,
-            sequence_end: self.sequence_start + self.published.len() as u32,
+            sequence_end: sequence_end.unwrap_or(self.sequence_start),
             clock_end: self.clock as u32,
             batches_start: first.cells[SYSTEM_BATCHES] as u32,
             batches_end: counted[SYSTEM_BATCHES] as u32,
@@ -247,9 +413,10 @@ impl Forger {
             .map(|table| match table {
                 Table::Segment => Some(RowMajorMatrix::new(segment.clone(), SEGMENT_WIDTH)),
                 Table::Step(step) => padded(next(&mut steps), step_width(step)),
-                Table::Commands => padded(commands.clone(), COMMANDS_WIDTH),
                 Table::Boundary(kind) => padded(next(&mut boundaries), BoundaryAir::columns(kind)),
                 Table::Merkle => padded(merkle.clone(), MERKLE_WIDTH),
+                Table::Signature => padded(self.signatures.clone(), SIGNATURE_WIDTH),
+                Table::Ladder => padded(self.ladders.clone(), LADDER_WIDTH),
                 Table::Poseidon2 | Table::Range => None,
             })
             .collect();
@@ -294,26 +461,24 @@ impl Forger {
         }
         rows
     }
-
-    fn commands(&self) -> (Vec<F>, Digest) {
-        let mut digest = self.digest_in;
-        let mut rows = Vec::new();
-        for (sequence, (command, outcome)) in (self.sequence_start..).zip(&self.published) {
-            let before = digest;
-            digest = digest_absorb(&before, command, *outcome);
-            rows.extend([F::ONE, F::from_u32(sequence)]);
-            rows.extend(command_cells(command).map(F::from_u32));
-            rows.push(F::from_u8(outcome.code()));
-            rows.extend(before.into_iter().chain(digest));
-        }
-        (rows, digest)
-    }
 }
 
 /// A plain slot from its cells.
 fn read<S: Record<Plain>>(cells: &[i64]) -> S {
-    let cells: Vec<u32> = cells.iter().map(|&cell| cell as u32).collect();
+    let cells: Vec<u32> = cells.iter().map(|&cell| cell_to_canonical(field(cell))).collect();
     S::read(&mut PlainReader(&cells))
+}
+
+/// The key of a claim, if it is a point of the curve.
+pub fn key_of((public_key, _): &Claim) -> Option<PublicKey> {
+    let coordinate = |at: usize| Septic(std::array::from_fn(|i| public_key[at + i]));
+    Affine::new(coordinate(0), coordinate(7)).map(PublicKey::new)
+}
+
+/// The signature that a claim needs, by whoever has the key.
+pub fn sign(claim: &Claim) -> Option<(PublicKey, Signature)> {
+    let public_key = key_of(claim)?;
+    Some((public_key, super::sign(&public_key, &claim.1)?))
 }
 
 /// Fills the range and the Poseidon2 table with what the other tables look up, as far as that exists.
@@ -353,6 +518,14 @@ pub fn permutation(message: &[F]) -> Option<[Digest; 2]> {
     (0..8).all(|cell| expected[cell] == output[cell] + left[cell]).then_some([left, right])
 }
 
+/// What came of one step.
+struct Stepped {
+    next: Next<Cells<i64>>,
+    frame: Option<Frame<Cells<i64>>>,
+    code: Option<i64>,
+    signed: Option<Claim>,
+}
+
 struct ForgedRow<'a> {
     forger: &'a mut Forger,
     prover: &'a mut dyn Prover,
@@ -361,6 +534,7 @@ struct ForgedRow<'a> {
     /// Slots read and not yet written, with the time of the access.
     open: Vec<(Place, i64)>,
     code: Option<i64>,
+    signed: Option<Claim>,
 }
 
 impl ForgedRow<'_> {
@@ -421,6 +595,12 @@ impl Row for ForgedRow<'_> {
     fn hint_open_order(&mut self, account: &i64, entry: &i64, after: &i64) -> i64 {
         let owned = self.forger.orders_of(*account as u32, *entry as u32);
         self.hint(owned.into_iter().find(|slot| i64::from(*slot) > *after).unwrap_or(0))
+    }
+    fn compress(&mut self, left: &[i64; 8], right: &[i64; 8]) -> [i64; 8] {
+        compress(&left.map(field), &right.map(field)).map(|cell| i64::from(cell_to_canonical(cell)))
+    }
+    fn note_signed(&mut self, public_key: &[i64; 14], head: &[i64; 8]) {
+        self.signed = Some((public_key.map(field), head.map(field)));
     }
     fn note_outcome(&mut self, enabled: &i64, code: &i64) {
         if *enabled != 0 {
