@@ -12,8 +12,9 @@ usage: cargo xtask <task> [arguments]
 
   ci             everything that CI checks: format, lints, tidiness, tests
   test           all tests
+  vectors        checks the golden vectors of signatures against the independent implementation in Python
   tidy           what no other tool checks: layering of the crates, forbidden words, sizes of files
-  bench [what]   benchmarks, built for this processor: engine, root, books, prove (all with defaults if none is named)
+  bench [what]   benchmarks, built for this processor: engine, authority, root, books, prove (all with defaults if none is named)
                  cargo xtask bench engine --binance capture.jsonl.gz
                  cargo xtask bench prove --input bitstamp.log.xz --batch 16384 --accounts 100
   long [million] long random tests of the engine against the reference model: that many million commands (10 by default)
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         "ci" => ci(),
         "test" => test(),
         "tidy" => tidy::check(),
+        "vectors" => vectors(),
         "bench" => bench(&rest),
         "long" => long(&rest),
         "deny" => cargo(&["deny", "check"], &[]),
@@ -49,12 +51,18 @@ fn main() -> ExitCode {
 fn ci() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"], &[])?;
     tidy::check()?;
+    vectors()?;
     cargo(&["clippy", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
     test()
 }
 
 fn test() -> Result<(), String> {
     cargo(&["nextest", "run", "--locked"], &[])
+}
+
+/// Recomputes the signatures' vectors by plain Python integers, and compares.
+fn vectors() -> Result<(), String> {
+    run("python3", &["crates/crypto/tests/schnorr_reference.py", "--check"], &[])
 }
 
 fn bench(rest: &[String]) -> Result<(), String> {
@@ -64,7 +72,7 @@ fn bench(rest: &[String]) -> Result<(), String> {
         let arguments: Vec<&str> = base.into_iter().chain(rest.iter().map(String::as_str)).collect();
         return cargo(&arguments, &native);
     }
-    for what in ["engine", "root", "books", "prove"] {
+    for what in ["engine", "authority", "root", "books", "prove"] {
         let arguments: Vec<&str> = base.into_iter().chain([what]).collect();
         cargo(&arguments, &native)?;
     }
@@ -83,11 +91,16 @@ fn long(rest: &[String]) -> Result<(), String> {
 
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    eprintln!("$ cargo {}", arguments.join(" "));
-    let status = Command::new(cargo)
+    run(&cargo, arguments, environment)
+}
+
+fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    eprintln!("$ {name} {}", arguments.join(" "));
+    let status = Command::new(program)
         .args(arguments)
         .envs(environment.iter().copied())
         .status()
-        .map_err(|error| format!("cargo could not be started: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("`cargo {}` failed ({status})", arguments.join(" "))) }
+        .map_err(|error| format!("{name} could not be started: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{name} {}` failed ({status})", arguments.join(" "))) }
 }

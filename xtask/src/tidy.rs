@@ -5,11 +5,11 @@ use std::{fs, path::Path};
 /// Crates, and the only crates of the project that they may depend on (outside tests).
 const LAYERS: &[(&str, &[&str])] = &[
     ("crypto", &[]),
-    ("protocol", &[]),
+    ("protocol", &["crypto"]),
     ("exchange", &["crypto", "protocol"]),
     ("circuit", &["crypto", "protocol", "exchange"]),
     ("prover", &["crypto", "protocol", "exchange", "circuit"]),
-    ("sim", &["protocol"]),
+    ("sim", &["crypto", "protocol"]),
     ("cli", &["crypto", "protocol", "exchange", "circuit", "prover"]),
     ("bench", &["crypto", "protocol", "exchange", "circuit", "prover", "cli"]),
 ];

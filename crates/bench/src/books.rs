@@ -5,7 +5,7 @@
 use std::{hint::black_box, time::Instant};
 
 use hdrhistogram::Histogram;
-use holdfast_cli::flow::{Instrument, default_genesis};
+use holdfast_cli::flow::{Instrument, KEY_SEED_DEFAULT, Wallets, default_genesis};
 use holdfast_exchange::{
     Machine, Plain,
     flow::{Label, RemoveRegisters, Taker},
@@ -39,7 +39,11 @@ const GONE: u32 = u32::MAX;
 impl Ours {
     fn new(count: usize) -> Self {
         let instrument = Instrument { symbol: "SYNTHETIC".into(), tick_decimals: 2, lot_decimals: 4 };
-        let genesis = default_genesis(&instrument, Price::new(100_000).expect("a price in range"));
+        let genesis = default_genesis(
+            &instrument,
+            Price::new(100_000).expect("a price in range"),
+            &Wallets::new(KEY_SEED_DEFAULT, 0),
+        );
         let mut store = Store::new(&genesis);
         // What the orders reserve is no part of a bare book: it is there from the start.
         store.set_position(3, 0, Position { bids: 1 << 41, asks: 1 << 41, ..Position::default() });
@@ -49,7 +53,7 @@ impl Ours {
     #[inline]
     fn machine(&mut self) -> Native<'_> {
         self.events.clear();
-        Native::new(&mut self.store, &mut self.events)
+        Native::new(&mut self.store, &mut self.events, &[])
     }
 
     #[inline]

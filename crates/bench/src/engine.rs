@@ -3,17 +3,28 @@
 use std::{path::Path, time::Instant};
 
 use hdrhistogram::Histogram;
-use holdfast_cli::flow::{Feedback, Flow, Instrument, Mapper, default_genesis};
-use holdfast_exchange::{Engine, Event};
+use holdfast_cli::flow::{
+    FIRST_TRADER, Feedback, Flow, Instrument, KEY_SEED_DEFAULT, Mapper, Wallets, default_genesis,
+};
+use holdfast_exchange::{Chained, Engine, Event};
 use holdfast_protocol::{
-    AccountId, Amount, Cancel, Command, Deposit, Genesis, MarketId, OrderId, Outcome, Place, Price, SelfTrade, Side,
-    Size, TimeInForce,
+    AccountId, Amount, Cancel, Command, Genesis, Instruction, MarketId, OrderId, Outcome, Place, Price, SelfTrade,
+    Side, Size, TimeInForce,
 };
 
 use crate::synthetic::{Operation, operations};
 
-/// Commands of real flow, recorded through an engine, with the genesis that they belong to.
-pub fn record_flow(input: Option<&Path>, accounts: u32) -> (Genesis, Vec<Command>, String) {
+/// Instructions of a flow, with the genesis that they belong to.
+pub struct Recorded {
+    pub genesis: Genesis,
+    pub instructions: Vec<Instruction>,
+    /// How many of them only prepare.
+    pub start: usize,
+    pub name: String,
+}
+
+/// Instructions of real flow, recorded through an engine. Who signs, does so when it is measured.
+pub fn record_flow(input: Option<&Path>, accounts: u32) -> Recorded {
     let sample: &[u8] = include_bytes!("../../../data/samples/binance-usdm-btcusdt-sample.jsonl.gz");
     let (flow, name) = match input {
         Some(path) => {
@@ -23,18 +34,20 @@ pub fn record_flow(input: Option<&Path>, accounts: u32) -> (Genesis, Vec<Command
     };
     let flow = flow.expect("the input can be read");
     let instrument: Instrument = flow.instrument();
-    let genesis = default_genesis(&instrument, flow.first_price());
+    let wallets = Wallets::new(KEY_SEED_DEFAULT, accounts);
+    let genesis = default_genesis(&instrument, flow.first_price(), &wallets);
     let mut engine = Engine::new(&genesis).expect("a valid genesis");
     let market = MarketId::new(0).expect("in range");
     let mut mapper = Mapper::new(&genesis, market, accounts).expect("as many accounts");
-    let mut commands = Vec::new();
+    let mut instructions = Vec::new();
     let mut fresh = Vec::new();
-    mapper.start(&mut fresh);
+    mapper.start(&wallets, &mut fresh);
     let mut run = |fresh: &mut Vec<Command>, mapper: &mut Mapper| {
         for command in fresh.drain(..) {
-            let outcome = engine.apply(&command);
+            let instruction = Instruction { key: Wallets::KEY, command };
+            let outcome = engine.instruct(&instruction).expect("every account has its key");
             mapper.observe(&command, outcome, &holdfast_cli::order_events(engine.events()));
-            commands.push(command);
+            instructions.push(instruction);
         }
     };
     run(&mut fresh, &mut mapper);
@@ -42,23 +55,34 @@ pub fn record_flow(input: Option<&Path>, accounts: u32) -> (Genesis, Vec<Command
         mapper.map(&event.expect("the input is sound"), &mut fresh);
         run(&mut fresh, &mut mapper);
     }
-    (genesis, commands, name)
+    Recorded { genesis, instructions, start: 3 * accounts as usize, name }
 }
 
-/// Commands of the synthetic mix, for `accounts` accounts of one market.
-fn synthetic_commands(count: usize, accounts: u32) -> (Genesis, Vec<Command>, usize) {
+/// The synthetic mix, for `accounts` accounts of one market.
+fn synthetic_flow(count: usize, accounts: u32) -> Recorded {
     let instrument = Instrument { symbol: "SYNTHETIC".into(), tick_decimals: 2, lot_decimals: 4 };
-    let genesis = default_genesis(&instrument, Price::new(100_000).expect("in range"));
+    let wallets = Wallets::new(KEY_SEED_DEFAULT, accounts);
+    let genesis = default_genesis(&instrument, Price::new(100_000).expect("in range"), &wallets);
     let mut engine = Engine::new(&genesis).expect("a valid genesis");
     let market = MarketId::new(0).expect("in range");
-    let account = |key: u32| AccountId::new(3 + key % accounts).expect("in range");
-    let mut commands: Vec<Command> = (0..accounts)
-        .map(|key| Command::Deposit(Deposit { account: account(key), amount: Amount::new(1 << 60).expect("in range") }))
-        .collect();
-    for command in &commands {
-        assert_eq!(engine.apply(command), Outcome::Accepted);
+    let account = |key: u32| AccountId::new(FIRST_TRADER.get() + key % accounts).expect("in range");
+    let mut commands = Vec::new();
+    let mut mapper = Mapper::new(&genesis, market, accounts).expect("as many accounts");
+    mapper.start(&wallets, &mut commands);
+    let mut instructions: Vec<Instruction> = Vec::with_capacity(commands.len() + count);
+    let mut instruct = |engine: &mut Engine, command: Command| {
+        let instruction = Instruction { key: Wallets::KEY, command };
+        instructions.push(instruction);
+        engine.instruct(&instruction).expect("every account has its key")
+    };
+    // Deposits that no order of the mix can exhaust.
+    for mut command in commands {
+        if let Command::Deposit(deposit) = &mut command {
+            deposit.amount = Amount::new(1 << 60).expect("in range");
+        }
+        assert_eq!(instruct(&mut engine, command), Outcome::Accepted);
     }
-    let start = commands.len();
+    let start = 3 * accounts as usize;
     let mut resting: Vec<Option<OrderId>> = vec![None; count];
     for operation in operations(count) {
         let place = |key: u32, buys: bool, price: u32, size: u32, time_in_force| {
@@ -85,48 +109,68 @@ fn synthetic_commands(count: usize, accounts: u32) -> (Genesis, Vec<Command>, us
                 None => continue,
             },
         };
-        engine.apply(&command);
+        instruct(&mut engine, command);
         for event in engine.events() {
             if let Event::Rested { slot, generation, .. } = event {
                 resting[key as usize] = OrderId::new(*slot, *generation as u8).ok();
             }
         }
-        commands.push(command);
     }
-    (genesis, commands, start)
+    Recorded { genesis, instructions, start, name: String::new() }
 }
 
-/// Times `commands` after the first `start`, in one go and then one by one.
-fn time(name: &str, genesis: &Genesis, commands: &[Command], start: usize) {
+/// The instructions chained to their sessions, as the stage before the engine hands them on; and the seconds it took.
+fn chained(recorded: &Recorded) -> (Vec<Chained>, f64) {
+    let mut engine = Engine::new(&recorded.genesis).expect("a valid genesis");
+    let mut seconds = 0.0;
+    let chained = recorded.instructions.iter().map(|instruction| {
+        let clock = Instant::now();
+        let chained = Chained::new(engine.store(), instruction).expect("every account has its key");
+        seconds += clock.elapsed().as_secs_f64();
+        engine.apply(&chained);
+        chained
+    });
+    (chained.collect(), seconds)
+}
+
+/// Times the instructions after those that prepare, in one go and then one by one.
+fn time(name: &str, recorded: &Recorded) {
+    let (chained, chaining) = chained(recorded);
+    let (prepare, timed) = chained.split_at(recorded.start);
+    let fresh = || {
+        let mut engine = Engine::new(&recorded.genesis).expect("a valid genesis");
+        for chained in prepare {
+            engine.apply(chained);
+        }
+        engine
+    };
     let mut best = f64::MAX;
     let (mut accepted, mut fills) = (0u64, 0u64);
     for _ in 0..3 {
-        let mut engine = Engine::new(genesis).expect("a valid genesis");
-        for command in &commands[..start] {
-            engine.apply(command);
-        }
+        let mut engine = fresh();
         (accepted, fills) = (0, 0);
         let clock = Instant::now();
-        for command in &commands[start..] {
-            accepted += u64::from(engine.apply(command) == Outcome::Accepted);
+        for chained in timed {
+            accepted += u64::from(engine.apply(chained) == Outcome::Accepted);
             fills += engine.events().iter().filter(|event| matches!(event, Event::Filled { .. })).count() as u64;
         }
         best = best.min(clock.elapsed().as_secs_f64());
     }
-    let count = commands.len() - start;
+    let count = timed.len();
     println!(
-        "engine, {name}: {count} commands, {accepted} accepted, {fills} fills: {:.2} M commands/s (best of 3, one core, no I/O, no hashing)",
+        "engine, {name}: {count} commands, {accepted} accepted, {fills} fills: {:.2} M commands/s (best of 3, one core, no I/O, sessions chained before)",
         count as f64 / best / 1e6
     );
-    let mut engine = Engine::new(genesis).expect("a valid genesis");
+    println!(
+        "  chaining to sessions (one hash each), before the engine: {:.0} ns a command",
+        1e9 * chaining / chained.len() as f64
+    );
+    let mut engine = fresh();
     let mut histogram = Histogram::<u64>::new(3).expect("3 digits");
-    for (at, command) in commands.iter().enumerate() {
+    for chained in timed {
         let clock = Instant::now();
-        engine.apply(command);
-        let nanoseconds = clock.elapsed().as_nanos() as u64;
-        if at >= start {
-            histogram.saturating_record(nanoseconds);
-        }
+        engine.apply(chained);
+        histogram.saturating_record(clock.elapsed().as_nanos() as u64);
     }
     println!(
         "  latency, clock included: p50 {} ns, p99 {} ns, p99.9 {} ns, max {} ns",
@@ -139,30 +183,26 @@ fn time(name: &str, genesis: &Genesis, commands: &[Command], start: usize) {
 
 pub fn run(binance: Option<&Path>, count: usize) {
     let accounts = 1_000;
-    let (genesis, commands, start) = synthetic_commands(count, accounts);
+    let seed = crate::synthetic::SEED;
     time(
-        &format!(
-            "synthetic mix (50 % place, 40 % cancel, 10 % crossing; {accounts} accounts, seed {})",
-            crate::synthetic::SEED
-        ),
-        &genesis,
-        &commands,
-        start,
+        &format!("synthetic mix (50 % place, 40 % cancel, 10 % crossing; {accounts} accounts, seed {seed})"),
+        &synthetic_flow(count, accounts),
     );
-    let (genesis, commands, name) = record_flow(binance, accounts);
-    time(&format!("{name}, {accounts} accounts"), &genesis, &commands, 0);
+    let recorded = record_flow(binance, accounts);
+    time(&format!("{}, {accounts} accounts", recorded.name), &recorded);
 }
 
 /// Touched slots per second of the incremental root, by batch size.
 pub fn roots() {
     let accounts = 1_000;
-    let (genesis, commands, _) = synthetic_commands(400_000, accounts);
+    let recorded = synthetic_flow(400_000, accounts);
+    let (chained, _) = chained(&recorded);
     for batch in [1usize << 10, 1 << 14, 1 << 17] {
-        let mut engine = Engine::new(&genesis).expect("a valid genesis");
+        let mut engine = Engine::new(&recorded.genesis).expect("a valid genesis");
         let (mut slots, mut leaves, mut seconds) = (0, 0, 0.0);
-        for chunk in commands.chunks(batch) {
-            for command in chunk {
-                engine.apply(command);
+        for chunk in chained.chunks(batch) {
+            for chained in chunk {
+                engine.apply(chained);
             }
             slots += engine.store().touched_count();
             let clock = Instant::now();

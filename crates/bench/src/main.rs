@@ -1,5 +1,6 @@
 //! Benchmarks. Run them by `cargo xtask bench`, which builds for this processor; every figure comes with machine and parameters.
 
+mod authority;
 mod books;
 mod engine;
 mod proving;
@@ -32,6 +33,8 @@ enum What {
         #[arg(long, default_value_t = 1_000_000)]
         commands: usize,
     },
+    /// Session keys natively, on one core: signing, verifying one by one and in batches, chaining.
+    Authority,
     /// State roots: touched slots per second on one core.
     Root,
     /// The bare book beside the crates matchcore and orderbook-rs, in one run.
@@ -51,6 +54,9 @@ enum What {
         batches: Option<usize>,
         #[arg(long, default_value_t = 100)]
         accounts: u32,
+        /// Commands to prove besides with a signature each, for comparison; 0 for none.
+        #[arg(long, default_value_t = 1 << 10)]
+        single: usize,
     },
 }
 
@@ -59,8 +65,11 @@ fn main() {
     report::machine();
     match arguments.what {
         What::Engine { binance, commands } => engine::run(binance.as_deref(), commands),
+        What::Authority => authority::run(),
         What::Root => engine::roots(),
         What::Books { operations } => books::run(operations),
-        What::Prove { input, batch, batches, accounts } => proving::run(input.as_deref(), batch, batches, accounts),
+        What::Prove { input, batch, batches, accounts, single } => {
+            proving::run(input.as_deref(), batch, batches, accounts, single);
+        }
     }
 }

@@ -3,63 +3,150 @@
 use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use holdfast_circuit::verify::verify_segment;
-use holdfast_exchange::Engine;
-use holdfast_protocol::{Batch, BatchHeader};
-use holdfast_prover::{OutcomeError, Prover, SegmentLimits, cells, fill_batch, shapes};
+use holdfast_cli::flow::{KEY_SEED_DEFAULT, Wallets};
+use holdfast_crypto::{Digest, tree::Tree};
+use holdfast_exchange::{Engine, Sequencer, store::Store};
+use holdfast_protocol::{Batch, Instruction, Seal, Signature};
+use holdfast_prover::{BatchError, Prover, SegmentLimits, cells, fill_batch, shapes};
 use openvm_stark_backend::codec::Encode;
 
-use crate::{engine::record_flow, report::memory_peak_bytes};
+use crate::{
+    engine::{Recorded, record_flow},
+    report::memory_peak_bytes,
+};
 
-pub fn run(input: Option<&Path>, batch_size: usize, batches: Option<usize>, accounts: u32) {
-    let (genesis, commands, name) = record_flow(input, accounts);
-    let mut native = Engine::new(&genesis).expect("a valid genesis");
-    let mut engine = Engine::new(&genesis).expect("a valid genesis");
-    let mut tree = engine.tree().clone();
-    let prover = Prover::new();
-    let interactions: BTreeMap<String, usize> = holdfast_circuit::air::Table::all()
-        .zip(&prover.verifying_key().inner.per_air)
-        .map(|(table, air)| (table.name(), air.symbolic_constraints.interactions.len()))
-        .collect();
-    println!("proving {name}: {} commands, {accounts} accounts, batches of {batch_size}", commands.len());
+/// Signs what was recorded, and puts it into batches: those of the sequencer, or sealed after every instruction.
+struct Batches {
+    sequencer: Sequencer,
+    wallets: Wallets,
+    /// Of each instruction of the last batch.
+    signatures: Vec<Signature>,
+    sign_seconds: f64,
+    verify_seconds: f64,
+}
 
-    let (mut proven, mut segments, mut proof_bytes, mut cell_count) = (0usize, 0usize, 0usize, 0usize);
-    let (mut fill_seconds, mut prove_seconds, mut verify_seconds) = (0.0, 0.0, 0.0);
-    let mut tables: BTreeMap<String, (usize, usize, usize)> = BTreeMap::new();
-    for (number, chunk) in commands.chunks(batch_size).enumerate().take(batches.unwrap_or(usize::MAX)) {
-        let outcomes = chunk.iter().map(|command| native.apply(command)).collect();
-        let root = native.close_batch();
-        let header = BatchHeader { number: number as u32 + 1 };
-        let batch = Batch { header, commands: chunk.to_vec(), outcomes };
+impl Batches {
+    fn next(&mut self, instructions: &[Instruction]) -> (Batch, Digest) {
+        self.signatures.clear();
+        // A new account's key is registered before its own commands come: the sequencer splits there.
+        for instructions in instructions.chunks(1 << 10) {
+            let clock = Instant::now();
+            let commands: Vec<_> = instructions.iter().map(|instruction| instruction.command).collect();
+            let requests = self.wallets.request_all(&commands);
+            self.sign_seconds += clock.elapsed().as_secs_f64();
+            self.signatures.extend(requests.iter().map(|request| request.signature));
+            let clock = Instant::now();
+            self.sequencer.submit_all(&requests, |_, result| {
+                result.expect("a signed request is let in");
+            });
+            self.verify_seconds += clock.elapsed().as_secs_f64();
+        }
+        self.sequencer.close_batch()
+    }
+
+    /// The last batch, sealed after every instruction.
+    fn sealed_each(&self, mut batch: Batch) -> Batch {
+        let seal = |(at, (instruction, signature)): (usize, (&Instruction, &Signature))| {
+            let (account, key) = instruction.session();
+            Seal { after: at as u32 + 1, account, key, signature: *signature }
+        };
+        batch.seals = batch.instructions.iter().zip(&self.signatures).enumerate().map(seal).collect();
+        batch
+    }
+}
+
+/// What proving took.
+#[derive(Default)]
+struct Totals {
+    segments: usize,
+    seals: usize,
+    proof_bytes: usize,
+    cells: usize,
+    fill_seconds: f64,
+    prove_seconds: f64,
+    verify_seconds: f64,
+    /// Rows, columns and cells.
+    tables: BTreeMap<String, (usize, usize, usize)>,
+}
+
+impl Totals {
+    fn seconds(&self) -> f64 {
+        self.fill_seconds + self.prove_seconds
+    }
+
+    /// Proves a batch from this state.
+    fn prove(&mut self, prover: &Prover, store: &mut Store, tree: &mut Tree, batch: &Batch) {
+        self.seals += batch.seals.len();
         let mut clock = Instant::now();
-        fill_batch::<OutcomeError>(engine.store_mut(), &mut tree, &batch, SegmentLimits::default(), |_, segment| {
-            fill_seconds += clock.elapsed().as_secs_f64();
-            cell_count += cells(&segment);
+        fill_batch::<BatchError>(store, tree, batch, SegmentLimits::default(), |_, segment| {
+            self.fill_seconds += clock.elapsed().as_secs_f64();
+            self.cells += cells(&segment);
             for (table, height, width) in shapes(&segment) {
-                let entry = tables.entry(table.name()).or_default();
+                let entry = self.tables.entry(table.name()).or_default();
                 entry.0 += height;
                 entry.1 = width;
                 entry.2 += height * width;
             }
             let started = Instant::now();
             let proof = prover.prove(segment).expect("an honest segment is proven");
-            prove_seconds += started.elapsed().as_secs_f64();
-            proof_bytes += proof.encode_to_vec().expect("a proof encodes").len();
+            self.prove_seconds += started.elapsed().as_secs_f64();
+            self.proof_bytes += proof.encode_to_vec().expect("a proof encodes").len();
             let started = Instant::now();
             verify_segment(prover.verifying_key(), &proof).expect("an honest proof is valid");
-            verify_seconds += started.elapsed().as_secs_f64();
-            segments += 1;
+            self.verify_seconds += started.elapsed().as_secs_f64();
+            self.segments += 1;
             clock = Instant::now();
             Ok(())
         })
         .expect("the native outcomes are those of the circuit");
+    }
+}
+
+pub fn run(input: Option<&Path>, batch_size: usize, batches: Option<usize>, accounts: u32, single: usize) {
+    let Recorded { genesis, instructions, start, name } = record_flow(input, accounts);
+    let engine = Engine::new(&genesis).expect("a valid genesis");
+    let (mut store, mut tree) = (engine.store().clone(), engine.tree().clone());
+    let prover = Prover::new();
+    let interactions: BTreeMap<String, usize> = holdfast_circuit::air::Table::all()
+        .zip(&prover.verifying_key().inner.per_air)
+        .map(|(table, air)| (table.name(), air.symbolic_constraints.interactions.len()))
+        .collect();
+    println!("proving {name}: {} commands, {accounts} accounts, batches of {batch_size}", instructions.len());
+
+    let mut source = Batches {
+        sequencer: Sequencer::new(engine),
+        wallets: Wallets::new(KEY_SEED_DEFAULT, accounts),
+        signatures: Vec::new(),
+        sign_seconds: 0.0,
+        verify_seconds: 0.0,
+    };
+    let (mut proven, mut totals) = (0usize, Totals::default());
+    // Opening accounts is not what is measured: it is proven, but apart.
+    let (prepare, rest) = instructions.split_at(start);
+    let mut preparing = Totals::default();
+    let (batch, _) = source.next(prepare);
+    preparing.prove(&prover, &mut store, &mut tree, &batch);
+    for chunk in rest.chunks(batch_size).take(batches.unwrap_or(usize::MAX)) {
+        let (batch, root) = source.next(chunk);
+        totals.prove(&prover, &mut store, &mut tree, &batch);
         assert_eq!(tree.root(), root, "both readings lead to the same root");
         proven += chunk.len();
     }
-    let seconds = fill_seconds + prove_seconds;
+    let (fill_seconds, prove_seconds, seconds) = (totals.fill_seconds, totals.prove_seconds, totals.seconds());
     println!(
-        "proven: {proven} commands in {segments} segments: {:.0} commands/s ({fill_seconds:.1} s filling, {prove_seconds:.1} s proving)",
+        "prepared: {} accounts opened, keyed and funded in {:.1} s; signed {:.0}/s on all cores, verified (1,024 together) and executed {:.0}/s on one",
+        accounts,
+        preparing.seconds(),
+        (start + proven) as f64 / source.sign_seconds,
+        (start + proven) as f64 / source.verify_seconds
+    );
+    println!(
+        "proven: {proven} commands and {} signatures in {} segments: {:.0} commands/s ({fill_seconds:.1} s filling, {prove_seconds:.1} s proving)",
+        totals.seals,
+        totals.segments,
         proven as f64 / seconds
     );
+    let Totals { segments, proof_bytes, cells: cell_count, verify_seconds, tables, .. } = totals;
     println!(
         "  {} cells, {:.0} a command; proofs {} bytes, {:.0} a command; verify {:.0} ms a segment; peak memory {:.2} GiB",
         cell_count,
@@ -78,6 +165,28 @@ pub fn run(input: Option<&Path>, batch_size: usize, batches: Option<usize>, acco
             "  {table:22} {height:>9} {width:>6} {cells:>12} {:>10.0} {:>14.1}",
             cells as f64 / proven as f64,
             messages as f64 / proven as f64
+        );
+    }
+
+    if single > 0 {
+        // The same flow goes on, with a signature proven for every instruction.
+        let chunk = &rest[proven..(proven + single).min(rest.len())];
+        let (before, before_tree) = (store.clone(), tree.clone());
+        let (chained, _) = source.next(chunk);
+        let mut once = Totals::default();
+        once.prove(&prover, &mut store, &mut tree, &chained);
+        let (mut store, mut tree) = (before, before_tree);
+        let mut each = Totals::default();
+        each.prove(&prover, &mut store, &mut tree, &source.sealed_each(chained));
+        let rate = |totals: &Totals| chunk.len() as f64 / totals.seconds();
+        println!(
+            "the next {} commands, a signature each: {:.0} commands/s, {:.0} cells a command; with one a session ({}): {:.0} commands/s, {:.0} cells a command",
+            chunk.len(),
+            rate(&each),
+            each.cells as f64 / chunk.len() as f64,
+            once.seals,
+            rate(&once),
+            once.cells as f64 / chunk.len() as f64,
         );
     }
 }

@@ -25,18 +25,28 @@ use std::{
 use holdfast_crypto::{
     Digest,
     field::{digest_from_hex, digest_to_hex},
+    schnorr::SIGNATURE_BYTES,
 };
 use holdfast_exchange::Engine;
-use holdfast_protocol::{Batch, Genesis, batch::BATCH_NUMBER_MAX};
+use holdfast_protocol::{
+    Batch, Genesis,
+    batch::{BATCH_NUMBER_MAX, INSTRUCTIONS_MAX},
+    wire::INSTRUCTION_BYTES_MAX,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result, same, unexpected};
 
 /// Version of this layout.
-pub const FORMAT: u32 = 1;
-/// Largest file that is read. A batch of 2^20 commands has at most 20 MiB, a proof less than 1 MiB.
-const FILE_BYTES_MAX: u64 = 64 << 20;
+pub const FORMAT: u32 = 2;
+/// Largest file that is read. A batch of 2^20 commands has at most 108 MiB, a proof less than 1 MiB.
+const FILE_BYTES_MAX: u64 = 128 << 20;
+/// A command, as rejected (2 bytes), and a seal of its own: its place (at most 3 bytes), its session (4) and the signature.
+const COMMAND_BYTES_MAX: usize = INSTRUCTION_BYTES_MAX + 2 + 3 + 4 + SIGNATURE_BYTES;
+/// What a batch has besides: magic, number and three counts.
+const HEADER_BYTES_MAX: usize = 4 + 4 + 3 * 3;
+const _: () = assert!((HEADER_BYTES_MAX + INSTRUCTIONS_MAX * COMMAND_BYTES_MAX) as u64 <= FILE_BYTES_MAX);
 
 const GENESIS: &str = "genesis.json";
 const META: &str = "meta.json";
@@ -65,8 +75,12 @@ pub struct BatchRecord {
     pub fills: u64,
     /// Lots filled, all markets together.
     pub volume_lots: u64,
+    /// Signatures published.
+    pub seals: u64,
     /// State root after the batch.
     pub root: String,
+    /// Of the published data. No proof depends on which signatures are published, as long as there are valid ones.
+    pub published_sha256: String,
 }
 
 /// How the proofs of a directory are made.
@@ -76,6 +90,7 @@ pub struct Settings {
     pub verifying_key: String,
     pub segment_rows: u64,
     pub segment_slots: u64,
+    pub segment_signatures: u64,
 }
 
 /// All segments of a batch are proven.
@@ -191,6 +206,8 @@ impl Dir {
             }
             error => error,
         })?;
+        same(format!("{}, format", show(path, META)), FORMAT, meta.format)
+            .map_err(|error| error.advise("another version of holdfast wrote it: replay the input again"))?;
         let bytes = read(path, GENESIS)?;
         let what = show(path, GENESIS);
         let genesis: Genesis =
@@ -199,7 +216,6 @@ impl Dir {
         if pretty(&genesis) != bytes {
             return Err(unexpected(what, "the genesis' one form in JSON", "another"));
         }
-        same(format!("{}, format", show(path, META)), FORMAT, meta.format)?;
         let root = digest_to_hex(&Engine::new(&genesis)?.root());
         same(format!("{}, genesis_root", show(path, META)), &root, &meta.genesis_root)?;
         Ok(Dir { path: path.to_owned(), genesis, meta, _lock: None })
@@ -281,19 +297,21 @@ impl Dir {
         let what = format!("batch {number}, {name}");
         let batch = Batch::decode(&bytes).map_err(|error| unexpected(&what, "published data", error))?;
         same(format!("{what}, number"), number, batch.header.number)?;
-        same(format!("{what}, commands"), record.commands, batch.commands.len() as u64)?;
+        same(format!("{what}, commands"), record.commands, batch.instructions.len() as u64)?;
         let rejected = batch.outcomes.iter().filter(|outcome| outcome.code() != 0).count() as u64;
         same(format!("{what}, rejected commands"), record.rejected, rejected)?;
         same(format!("{what}, accepted commands"), record.accepted, record.commands - rejected)?;
+        same(format!("{what}, seals"), record.seals, batch.seals.len() as u64)?;
         Ok(batch)
     }
 
-    /// Writes a closed batch, unless it is there already; one that differs is an error.
-    pub fn put_batch(&self, batch: &Batch, record: &BatchRecord) -> Result<Put> {
+    /// Writes a closed batch and its record (with the hash of what is published), unless they are there already; one that differs is an error.
+    pub fn put_batch(&self, batch: &Batch, record: BatchRecord) -> Result<Put> {
         let number = record.batch;
         let published = batch.encode();
+        let record = BatchRecord { published_sha256: sha256_hex(&published), ..record };
         let mut put = Put { written: false, bytes: published.len() as u64 };
-        for (name, bytes) in [(batch_name(number), published), (record_name(number), seal(record))] {
+        for (name, bytes) in [(batch_name(number), published), (record_name(number), seal(&record))] {
             match self.read(&name) {
                 Ok(found) if found == bytes => {}
                 Ok(_) => {
@@ -505,7 +523,7 @@ fn within(batch: u32, error: Error) -> Error {
 }
 
 /// JSON as people read it, in the one form that is accepted.
-fn pretty<T: Serialize>(value: &T) -> Vec<u8> {
+pub(crate) fn pretty<T: Serialize>(value: &T) -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(value).expect("records are JSON");
     text.push(b'\n');
     text

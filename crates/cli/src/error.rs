@@ -3,8 +3,9 @@
 use std::{fmt::Display, io, path::Path, path::PathBuf};
 
 use holdfast_circuit::verify::VerifyError;
+use holdfast_exchange::Refusal;
 use holdfast_protocol::GenesisError;
-use holdfast_prover::{OutcomeError, ProveError};
+use holdfast_prover::{BatchError, ProveError};
 
 use crate::flow::{FlowError, MapperError};
 
@@ -26,7 +27,9 @@ pub enum Error {
     #[error(transparent)]
     Verify(#[from] VerifyError),
     #[error(transparent)]
-    Outcome(#[from] OutcomeError),
+    Batch(#[from] BatchError),
+    #[error("the venue refused a request: {0}")]
+    Refused(#[from] Refusal),
     #[error("batch {batch}, segment {segment}: {source}")]
     Prove { batch: u32, segment: usize, source: ProveError },
     #[error("proving process {index} of {of} ended with {status}")]
@@ -47,9 +50,13 @@ impl Error {
             }
             Error::Unexpected { advice, .. } => advice.clone(),
             Error::Flow { advice, .. } | Error::Interrupted { advice } => Some(advice.clone()),
-            Error::Outcome(_) => {
+            Error::Batch(BatchError::Outcome { .. }) => {
                 Some("the published outcomes are not those of the rules; do not trust this data".into())
             }
+            Error::Batch(_) => Some(
+                "those who are said to have asked for these commands have not signed them; do not trust this data"
+                    .into(),
+            ),
             Error::Worker { .. } => Some("its error is above; run the same command again to continue".into()),
             _ => None,
         }

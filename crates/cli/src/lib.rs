@@ -1,6 +1,8 @@
 //! What the `holdfast` command is made of.
 //!
 //! - [`flow`]: readers of real order flow, and the mapper from their events to commands.
+//! - [`execute`]: a batch executed natively, and everything in it checked.
+//! - [`keystore`]: session keys in files.
 //! - [`dir`]: the directory that a replay writes, a prover completes, and a verifier reads.
 //! - [`commands`]: one module per subcommand.
 
@@ -10,7 +12,9 @@ pub mod commands;
 pub mod dir;
 pub mod error;
 pub mod events;
+pub mod execute;
 pub mod flow;
+pub mod keystore;
 pub mod ui;
 
 pub use events::order_events;

@@ -4,13 +4,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use holdfast_cli::{
-    commands::{audit, demo, inspect, prove, replay, verify},
+    commands::{audit, demo, inspect, key, prove, replay, verify},
     error::{Error, Result},
-    flow::ACCOUNTS_MAX,
+    flow::{ACCOUNTS_MAX, KEY_SEED_DEFAULT},
     ui::{self, Ui},
 };
 use holdfast_crypto::{Digest, field::digest_from_hex};
-use holdfast_protocol::batch::COMMANDS_MAX;
+use holdfast_protocol::{PublicKey, Signature, batch::INSTRUCTIONS_MAX};
 use holdfast_prover::SegmentLimits;
 use serde::Serialize;
 
@@ -50,6 +50,7 @@ enum Subcommands {
     Verify(VerifyArguments),
     Audit(AuditArguments),
     Inspect(InspectArguments),
+    Key(KeyArguments),
 }
 
 /// Replay, prove, verify and audit a bundled sample of real order flow, then tamper with it
@@ -66,7 +67,7 @@ struct DemoArguments {
     limit: Option<u64>,
 }
 
-/// Execute real order flow; write per batch the published data and the state root
+/// Execute real order flow, signed; write per batch the published data and the state root
 #[derive(Args)]
 #[command(after_help = "\
 Formats, recognised by content, plain or compressed with gzip, xz or zstd:
@@ -89,11 +90,14 @@ struct ReplayArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Commands of a batch.
-    #[arg(long, value_name = "N", default_value_t = 1 << 14, value_parser = clap::value_parser!(u32).range(1..=COMMANDS_MAX as i64))]
+    #[arg(long, value_name = "N", default_value_t = 1 << 14, value_parser = clap::value_parser!(u32).range(1..=INSTRUCTIONS_MAX as i64))]
     batch: u32,
     /// Trading accounts over which the input's orders are spread.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(ACCOUNTS_MAX)))]
     accounts: u32,
+    /// What every account's session key derives from. The default is public: keys made like this are for replays only.
+    #[arg(long, value_name = "TEXT", default_value = KEY_SEED_DEFAULT)]
+    key_seed: String,
 }
 
 /// Prove every batch that is not proven yet; can be interrupted at any time
@@ -110,6 +114,8 @@ struct ProveArguments {
     dir: PathBuf,
     #[arg(long, value_name = "N", help = segment_rows_help(), value_parser = clap::value_parser!(u64).range(1..=SegmentLimits::ROWS_MAX as u64))]
     segment_rows: Option<u64>,
+    #[arg(long, value_name = "N", help = segment_signatures_help(), value_parser = clap::value_parser!(u64).range(1..=SegmentLimits::SIGNATURES_MAX as u64))]
+    segment_signatures: Option<u64>,
     /// Processes that prove beside each other. One uses all cores already; more help where there are many.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(prove::JOBS_MAX)))]
     jobs: u32,
@@ -135,7 +141,7 @@ struct VerifyArguments {
     genesis_root: Option<Digest>,
 }
 
-/// Execute the published data again, and compare every outcome and every root
+/// Execute the published data again; compare every outcome and every root, check every signature
 #[derive(Args)]
 #[command(after_help = "Examples:\n  holdfast audit day\n  holdfast audit day --json")]
 struct AuditArguments {
@@ -163,9 +169,75 @@ struct InspectArguments {
     batch: Option<u32>,
 }
 
+/// Make session keys, and sign with them
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  holdfast key new --out session-key.json
+  holdfast key show session-key.json
+  holdfast key sign session-key.json 9f0c…
+  holdfast key verify e17d… 9f0c… bbe9…
+
+A key file is Ethereum's Web3 Secret Storage, version 3: the seed of the key, encrypted under a passphrase.
+The passphrase is asked for, unless a file or the environment gives it.")]
+struct KeyArguments {
+    #[command(subcommand)]
+    what: KeySubcommands,
+    /// Take the passphrase from this file, without the end of its line.
+    #[arg(long, global = true, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum KeySubcommands {
+    /// Make a key of the operating system's randomness, and write it, encrypted, to a new file
+    #[command(after_help = KEY_HELP)]
+    New {
+        /// The file to write. One that is there is never written over.
+        #[arg(long, value_name = "FILE", default_value = "session-key.json")]
+        out: PathBuf,
+    },
+    /// Print the public key of a key file
+    #[command(after_help = KEY_HELP)]
+    Show { file: PathBuf },
+    /// Sign the head of a session: print the signature
+    ///
+    /// The head stands for everything that the session has asked for. Sign none that you, or a program that you trust, have not computed from your own commands.
+    #[command(after_help = KEY_HELP)]
+    Sign {
+        file: PathBuf,
+        /// 64 hexadecimal digits.
+        #[arg(value_parser = parse_root)]
+        head: Digest,
+    },
+    /// Check a signature of the head of a session: exit status 0 if it is valid, 1 if not
+    Verify {
+        /// 56 hexadecimal digits.
+        #[arg(value_parser = parse_public_key)]
+        public_key: PublicKey,
+        /// 64 hexadecimal digits.
+        #[arg(value_parser = parse_root)]
+        head: Digest,
+        /// 112 hexadecimal digits.
+        #[arg(value_parser = parse_signature)]
+        signature: Signature,
+    },
+}
+
+const KEY_HELP: &str = "\
+The passphrase is taken from --passphrase-file, or else from HOLDFAST_PASSPHRASE in the environment, or else asked for.
+The variable is for automation: other programs of the same user may see it.";
+
 fn segment_rows_help() -> String {
     let (default, max) = (SegmentLimits::default().rows, SegmentLimits::ROWS_MAX);
     format!("Steps after which a segment ends: 1 to {max}, {default} by default. All proofs of a directory share it")
+}
+
+fn segment_signatures_help() -> String {
+    let (default, max) = (SegmentLimits::default().signatures, SegmentLimits::SIGNATURES_MAX);
+    format!(
+        "Signatures after which a segment ends: 1 to {max}, {default} by default. All proofs of a directory share it"
+    )
 }
 
 fn parse_share(text: &str) -> std::result::Result<prove::Share, String> {
@@ -174,6 +246,14 @@ fn parse_share(text: &str) -> std::result::Result<prove::Share, String> {
         Some((index, of)) if index < of => Ok(prove::Share { index, of }),
         _ => Err(format!("expected I/N with I below N, got {text}")),
     }
+}
+
+fn parse_public_key(text: &str) -> std::result::Result<PublicKey, String> {
+    PublicKey::from_hex(text).map_err(|error| error.to_string())
+}
+
+fn parse_signature(text: &str) -> std::result::Result<Signature, String> {
+    Signature::from_hex(text).map_err(|error| error.to_string())
 }
 
 fn parse_root(text: &str) -> std::result::Result<Digest, String> {
@@ -185,7 +265,10 @@ fn main() -> ExitCode {
     ui::set_colours();
     // A process that works for another is interrupted together with it, and leaves it to that one to say so.
     let serves = matches!(&command, Subcommands::Prove(arguments) if arguments.share.is_some());
-    ui::catch_interrupts(!serves);
+    // Nothing is lost by ending a question for a passphrase, or the work with it, at once.
+    if !matches!(&command, Subcommands::Key(_)) {
+        ui::catch_interrupts(!serves);
+    }
     let Err(error) = run(command, json) else { return ExitCode::SUCCESS };
     if serves && matches!(error, Error::Interrupted { .. }) {
         return ExitCode::FAILURE;
@@ -211,14 +294,14 @@ fn run(command: Subcommands, json: bool) -> Result<()> {
                 print_json(&report);
             }
         }
-        Subcommands::Replay(ReplayArguments { input, out, limit, batch, accounts }) => {
+        Subcommands::Replay(ReplayArguments { input, out, limit, batch, accounts, key_seed }) => {
             let source = replay::Source::File(input);
-            let options = replay::Options { source, out, limit, batch_commands: batch as usize, accounts };
+            let options = replay::Options { source, out, limit, batch_commands: batch as usize, accounts, key_seed };
             let report = replay::run(&options, ui)?;
             show(json, &report, || format!("{}  next: holdfast prove {}", report.text(), options.out.display()));
         }
-        Subcommands::Prove(ProveArguments { dir, segment_rows, jobs, share }) => {
-            let options = prove::Options { dir, segment_rows, jobs, share };
+        Subcommands::Prove(ProveArguments { dir, segment_rows, segment_signatures, jobs, share }) => {
+            let options = prove::Options { dir, segment_rows, segment_signatures, jobs, share };
             let report = prove::run(&options, ui)?;
             if share.is_none() {
                 show(json, &report, || format!("{}  next: holdfast verify {}", report.text(), options.dir.display()));
@@ -242,6 +325,18 @@ fn run(command: Subcommands, json: bool) -> Result<()> {
             let options = inspect::Options { dir, what };
             let report = inspect::run(&options, ui)?;
             show(json, &report, || report.text(&options.dir));
+        }
+        Subcommands::Key(KeyArguments { what, passphrase_file }) => {
+            let what = match what {
+                KeySubcommands::New { out } => key::What::New { out },
+                KeySubcommands::Show { file } => key::What::Show { file },
+                KeySubcommands::Sign { file, head } => key::What::Sign { file, head },
+                KeySubcommands::Verify { public_key, head, signature } => {
+                    key::What::Verify { public_key, head, signature }
+                }
+            };
+            let report = key::run(&key::Options { what, passphrase_file })?;
+            show(json, &report, || report.text());
         }
     }
     Ok(())

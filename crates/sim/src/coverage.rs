@@ -7,12 +7,13 @@ use holdfast_protocol::{Command, Reject};
 use Reject::*;
 
 /// The rejects of each kind of command, in order of precedence, as `docs/RULES.md` lists them.
-pub const REJECTS: [(&str, &[Reject]); 9] = [
-    ("Deposit", &[AmountZero, DepositCap]),
-    ("Withdraw", &[AmountZero, InsufficientCollateral, VaultShort, InsufficientMargin]),
+pub const REJECTS: [(&str, &[Reject]); 12] = [
+    ("Deposit", &[KeyExpired, NotOperator, AccountNotOpen, AmountZero, DepositCap]),
+    ("Withdraw", &[KeyExpired, KeyNotPermitted, AmountZero, InsufficientCollateral, VaultShort, InsufficientMargin]),
     (
         "Place",
         &[
+            KeyExpired,
             UnknownMarket,
             PriceZero,
             SizeZero,
@@ -26,12 +27,15 @@ pub const REJECTS: [(&str, &[Reject]); 9] = [
             InsufficientMargin,
         ],
     ),
-    ("Cancel", &[UnknownOrder, NotOrderOwner]),
-    ("CancelAll", &[UnknownMarket]),
-    ("Amend", &[UnknownOrder, NotOrderOwner, PriceZero, SizeZero, PositionLimit, InsufficientMargin]),
-    ("Mark", &[NotOracle, UnknownMarket, PriceZero, MarkMoveTooLarge]),
-    ("Time", &[NotOperator, TimeBackwards]),
-    ("Release", &[NoPosition, PositionInUse]),
+    ("Cancel", &[KeyExpired, UnknownOrder, NotOrderOwner]),
+    ("CancelAll", &[KeyExpired, UnknownMarket]),
+    ("Amend", &[KeyExpired, UnknownOrder, NotOrderOwner, PriceZero, SizeZero, PositionLimit, InsufficientMargin]),
+    ("Mark", &[KeyExpired, NotOracle, UnknownMarket, PriceZero, MarkMoveTooLarge]),
+    ("Time", &[KeyExpired, NotOperator, TimeBackwards]),
+    ("Release", &[KeyExpired, NoPosition, PositionInUse]),
+    ("Open", &[KeyExpired, NotOperator, AccountOpen]),
+    ("Register", &[KeyExpired, NotOperator, AccountNotOpen, OwnKey, KeyUnknown, KeyInUse, KeyWornOut]),
+    ("Revoke", &[KeyExpired, NotOperator, OwnKey, KeyUnknown]),
 ];
 
 macro_rules! branches {
@@ -220,6 +224,37 @@ branches! {
     ReleaseAboveHole,
     ReleaseWhenPositionOpen,
     ReleaseWhenOrdersOpen,
+
+    /// The time is exactly the key's expiry.
+    KeyInItsLastMoment,
+    /// A valid key that may not withdraw.
+    KeyThatMayNotWithdraw,
+    OpenAccepted,
+    /// In a place that never had a key.
+    RegisterFirst,
+    RegisterAfterRevoke,
+    RegisterReplaces,
+    /// The key that is registered there already begins anew.
+    RegisterSameKey,
+    /// The key is registered in another place too.
+    RegisterKeyOfOtherPlace,
+    RegisterOverUsedKey,
+    RegisterOverExpiredKey,
+    RegisterWithdraws,
+    RegisterWithoutWithdraws,
+    /// The new key has expired already.
+    RegisterExpired,
+    RegisterForOperator,
+    OwnKeyReplaced,
+    OwnKeyRegistered,
+    /// A key is to be replaced in a place that never had one.
+    KeyUnknownNever,
+    KeyUnknownRevoked,
+    RevokeUsedKey,
+    RevokeUnusedKey,
+    RevokeExpiredKey,
+    RevokeNoKey,
+    RevokeOfNoAccount,
 }
 
 /// How often each branch and each reject was hit.

@@ -3,24 +3,28 @@
 //! Nothing is kept that can be computed. The state is what participants did: collateral, directories of positions, and
 //! the books as lists in order of priority; `bids`, `asks` and `open_orders` are counted in the books whenever a rule
 //! asks for them, margin is summed over a fresh [`Portfolio`], and money is a `BigInt`. Every check runs before the first
-//! change, so that a reject has nothing to undo. After every command the model asserts its own invariants: see
-//! [`Model::assert_invariants`].
+//! change, so that a reject has nothing to undo but that its session has asked. After every command the model asserts its
+//! own invariants: see [`Model::assert_invariants`]. Session keys are in `authority`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_protocol::{
-    AccountId, Amend, Cancel, CancelAll, Command, Deposit, Genesis, Mark, MarketId, OrderId, Outcome, Place, Price,
-    Reject, Release, SelfTrade, Side, Size, Time, TimeInForce, TimeMs, Withdraw, limits,
+    AccountId, Address, Amend, Cancel, CancelAll, Command, Deposit, Genesis, Instruction, KeyIndex, Mark, MarketId,
+    OrderId, Outcome, Place, Price, Reject, Release, SelfTrade, Side, Size, Time, TimeInForce, TimeMs, Withdraw,
+    limits,
 };
 use num_bigint::BigInt;
 
 use crate::{
     coverage::{Branch, Coverage},
-    view::{AccountState, FillState, OrderState, PositionState, SystemState, Venue},
+    view::{AccountState, FillState, OrderState, PositionState, SessionState, SystemState, Venue},
 };
 
+mod authority;
 #[cfg(test)]
 mod tests;
+
+use authority::{Authority, Grant};
 
 /// Bound of every amount in the state: |x| < 2^112.
 const AMOUNT_BITS: u32 = 112;
@@ -32,6 +36,7 @@ pub struct Model {
     operator: AccountId,
     fee_account: AccountId,
     deposits: BigInt,
+    authority: Authority,
     /// Market `i` is market id `i`.
     markets: Vec<Market>,
     /// The accounts that ever did something; the others are in their initial state.
@@ -53,7 +58,9 @@ pub struct Model {
 /// What the last command may have changed, besides the system.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Touched {
+    /// Their owners included.
     pub accounts: BTreeSet<AccountId>,
+    pub sessions: BTreeSet<(AccountId, KeyIndex)>,
     pub markets: BTreeSet<MarketId>,
 }
 
@@ -63,6 +70,8 @@ pub struct Snapshot {
     pub system: SystemState,
     pub marks: Vec<Price>,
     pub accounts: BTreeMap<AccountId, AccountState>,
+    pub owners: BTreeMap<AccountId, Address>,
+    pub sessions: BTreeMap<(AccountId, KeyIndex), SessionState>,
     /// Bids and asks of every market.
     pub books: Vec<[Vec<OrderState>; 2]>,
     pub generations: BTreeMap<u32, u8>,
@@ -208,6 +217,7 @@ impl Model {
             operator: genesis.operator,
             fee_account: genesis.fee_account,
             deposits: BigInt::ZERO,
+            authority: Authority::new(genesis),
             markets: markets.collect(),
             accounts: BTreeMap::new(),
             generations: BTreeMap::new(),
@@ -221,32 +231,27 @@ impl Model {
         }
     }
 
-    pub fn apply(&mut self, command: &Command) -> Outcome {
+    /// What becomes of an instruction. `None` if it cannot be carried out, and so is in no batch: its session has no key, or
+    /// one that has signed as many instructions as it may; or the key that it would take away is not sealed.
+    pub fn apply(&mut self, instruction: &Instruction) -> Option<Outcome> {
         self.fills.clear();
         self.touched = Touched::default();
-        let result = match command {
-            Command::Deposit(command) => self.deposit(command),
-            Command::Withdraw(command) => self.withdraw(command),
-            Command::Place(command) => self.place(command),
-            Command::Cancel(command) => self.cancel(command),
-            Command::CancelAll(command) => self.cancel_all(command),
-            Command::Amend(command) => self.amend(command),
-            Command::Mark(command) => self.set_mark(command),
-            Command::Time(command) => self.set_time(command),
-            Command::Release(command) => self.release(command),
-        };
+        let grant = self.authorise(instruction)?;
+        let result = self.carry_out(&grant, &instruction.command);
         assert!(self.taker.is_none());
-        match result {
+        Some(match result {
             Ok(()) => {
                 self.assert_invariants();
                 Outcome::Accepted
             }
             Err(reject) => {
-                assert_eq!(self.touched, Touched::default(), "a rejected command changes nothing");
-                self.coverage.hit_reject(command, reject);
+                let sessions = BTreeSet::from([instruction.session()]);
+                let session_only = Touched { sessions, ..Touched::default() };
+                assert_eq!(self.touched, session_only, "a rejected command changes nothing but its session");
+                self.coverage.hit_reject(&instruction.command, reject);
                 Outcome::Rejected(reject)
             }
-        }
+        })
     }
 
     /// The fills of the last command, in order.
@@ -268,6 +273,8 @@ impl Model {
             system: self.system(),
             marks: self.markets.iter().map(|market| market.mark).collect(),
             accounts: self.accounts.keys().map(|id| (*id, self.account(*id))).collect(),
+            owners: self.owners().clone(),
+            sessions: self.sessions(),
             books: self.markets.iter().map(|market| [market.bids.clone(), market.asks.clone()]).collect(),
             generations: self.generations.clone(),
         }
@@ -276,10 +283,12 @@ impl Model {
     pub fn system(&self) -> SystemState {
         SystemState {
             time: self.time,
+            operator: self.operator,
             deposits: self.deposits.clone(),
             free_head: self.free.last().copied().unwrap_or(0),
             fresh: self.fresh,
             free_list: self.free.iter().rev().copied().collect(),
+            unsealed: self.unsealed(),
         }
     }
 
@@ -314,9 +323,29 @@ impl Model {
 
     // The commands.
 
+    fn carry_out(&mut self, grant: &Grant, command: &Command) -> Result<(), Reject> {
+        ensure(!grant.expired, Reject::KeyExpired)?;
+        match command {
+            Command::Deposit(command) => self.deposit(command),
+            Command::Withdraw(command) => self.withdraw(grant, command),
+            Command::Place(command) => self.place(command),
+            Command::Cancel(command) => self.cancel(command),
+            Command::CancelAll(command) => self.cancel_all(command),
+            Command::Amend(command) => self.amend(command),
+            Command::Mark(command) => self.set_mark(command),
+            Command::Time(command) => self.set_time(command),
+            Command::Release(command) => self.release(command),
+            Command::Open(command) => self.open(command),
+            Command::Register(command) => self.register(grant, command),
+            Command::Revoke(command) => self.revoke(grant, command),
+        }
+    }
+
     fn deposit(&mut self, deposit: &Deposit) -> Result<(), Reject> {
         let amount = BigInt::from(deposit.amount.get());
         let cap = BigInt::from(limits::DEPOSITS_MAX);
+        ensure(deposit.sender == self.operator, Reject::NotOperator)?;
+        ensure(self.owner(deposit.account).is_some(), Reject::AccountNotOpen)?;
         ensure(amount != BigInt::ZERO, Reject::AmountZero)?;
         ensure(&self.deposits + &amount <= cap, Reject::DepositCap)?;
 
@@ -327,9 +356,10 @@ impl Model {
         Ok(())
     }
 
-    fn withdraw(&mut self, withdraw: &Withdraw) -> Result<(), Reject> {
+    fn withdraw(&mut self, grant: &Grant, withdraw: &Withdraw) -> Result<(), Reject> {
         let amount = BigInt::from(withdraw.amount.get());
         let before = self.portfolio(withdraw.account);
+        ensure(grant.withdraws, Reject::KeyNotPermitted)?;
         ensure(amount != BigInt::ZERO, Reject::AmountZero)?;
         ensure(before.collateral >= amount, Reject::InsufficientCollateral)?;
         ensure(self.deposits >= amount, Reject::VaultShort)?;
@@ -1097,6 +1127,7 @@ impl Model {
 
     /// Panics unless all that must hold between two commands holds.
     pub fn assert_invariants(&self) {
+        self.assert_authority();
         self.assert_accounts();
         self.assert_books();
     }
@@ -1159,8 +1190,8 @@ impl Model {
 }
 
 impl Venue for Model {
-    fn apply(&mut self, command: &Command) -> Outcome {
-        self.apply(command)
+    fn apply(&mut self, instruction: &Instruction) -> Option<Outcome> {
+        self.apply(instruction)
     }
 
     fn system(&self) -> SystemState {
@@ -1169,6 +1200,14 @@ impl Venue for Model {
 
     fn account(&self, account: AccountId) -> AccountState {
         self.account(account)
+    }
+
+    fn owner(&self, account: AccountId) -> Option<Address> {
+        self.owner(account)
+    }
+
+    fn session(&self, account: AccountId, key: KeyIndex) -> SessionState {
+        self.session(account, key)
     }
 
     fn book(&self, market: MarketId, side: Side) -> Vec<OrderState> {

@@ -1,10 +1,14 @@
 //! Named pairs of a genesis and a stream, each leading to another corner of the rules.
 
-use holdfast_protocol::{AccountId, Command, Genesis, MarketGenesis, Price, TimeMs, limits};
+use holdfast_protocol::{
+    AccountGenesis, AccountId, Address, Deployment, Genesis, Instruction, KeyGenesis, MarketGenesis, Price, TimeMs,
+    limits,
+};
 
 use crate::{
+    keyring::{self, KEYS},
     model::Model,
-    stream::{Stream, StreamConfig, Weights},
+    stream::{NEVER, Stream, StreamConfig, Weights},
 };
 
 #[derive(Debug, Clone)]
@@ -35,33 +39,68 @@ impl Scenario {
         Stream::new(seed, self.stream.clone(), &self.genesis)
     }
 
-    /// The first `count` commands of a stream run on the model.
-    pub fn commands(&self, seed: u64, count: usize) -> Vec<Command> {
+    /// The first `count` commands of a stream run on the model. A key that one of them takes away may have to be sealed
+    /// before.
+    pub fn commands(&self, seed: u64, count: usize) -> Vec<Instruction> {
         let (mut model, mut stream) = (self.model(), self.stream(seed));
         let next = |_| {
-            let command = stream.next(&model);
-            model.apply(&command);
-            command
+            let instruction = stream.next(&model);
+            model.run(&instruction);
+            instruction
         };
         (0..count).map(next).collect()
     }
 }
 
-const WEIGHTS: Weights =
-    Weights { deposit: 8, withdraw: 6, place: 50, cancel: 8, cancel_all: 2, amend: 12, mark: 8, time: 3, release: 3 };
+const WEIGHTS: Weights = Weights {
+    deposit: 8,
+    withdraw: 6,
+    place: 50,
+    cancel: 8,
+    cancel_all: 2,
+    amend: 12,
+    mark: 8,
+    time: 3,
+    release: 3,
+    open: 1,
+    register: 3,
+    revoke: 2,
+};
+
+/// Before the first command.
+const TIME: u64 = 1_750_000_000_000;
 
 fn account(id: u32) -> AccountId {
     AccountId::new(id).expect("a small id")
 }
 
-fn genesis(markets: Vec<MarketGenesis>) -> Genesis {
+/// Accounts 0 to `open` − 1 are open.
+fn genesis(open: u32, markets: Vec<MarketGenesis>) -> Genesis {
     Genesis {
-        time: TimeMs::new(1_750_000_000_000).expect("below the bound"),
+        deployment: Deployment { chain_id: 1, contract: Address::ZERO },
+        time: TimeMs::new(TIME).expect("below the bound"),
         oracle: account(1),
         operator: account(2),
         fee_account: account(0),
         quote_decimals: 6,
+        accounts: (0..open).map(account_genesis).collect(),
         markets,
+    }
+}
+
+/// Three keys: one that may do all, for ever, one that may not withdraw, and one that expires soon, the first account's
+/// before all others.
+fn account_genesis(id: u32) -> AccountGenesis {
+    let key = |index: u32, withdraws, expiry| KeyGenesis {
+        public_key: keyring::public_key((limits::KEYS_MAX as u32 * id + index) % KEYS),
+        withdraws,
+        expiry,
+    };
+    let soon = TimeMs::new(TIME + 500 * u64::from(id)).expect("below the bound");
+    AccountGenesis {
+        account: account(id),
+        owner: Address::repeat_byte(id as u8 + 1),
+        keys: vec![key(0, true, NEVER), key(1, false, NEVER), key(2, true, soon)],
     }
 }
 
@@ -86,7 +125,7 @@ fn market(index: usize, mark: u32) -> MarketGenesis {
 fn calm() -> Scenario {
     Scenario {
         name: "calm",
-        genesis: genesis(vec![market(0, 10_000)]),
+        genesis: genesis(5, vec![market(0, 10_000)]),
         stream: StreamConfig {
             accounts: 5,
             depth_max: 30,
@@ -101,12 +140,12 @@ fn calm() -> Scenario {
     }
 }
 
-/// Several markets, crossing all the time, and one of them without fees.
+/// Several markets, crossing all the time, and one of them without fees. One account has yet to be opened.
 fn frenzy() -> Scenario {
     let free = MarketGenesis { maker_fee_ppm: 0, taker_fee_ppm: 0, ..market(2, 500) };
     Scenario {
         name: "frenzy",
-        genesis: genesis(vec![market(0, 10_000), market(1, 2_000), free]),
+        genesis: genesis(5, vec![market(0, 10_000), market(1, 2_000), free]),
         stream: StreamConfig {
             accounts: 6,
             depth_max: 16,
@@ -132,7 +171,7 @@ fn margin() -> Scenario {
     };
     Scenario {
         name: "margin",
-        genesis: genesis(vec![thin(0, 1_000), MarketGenesis { maker_fee_ppm: 0, taker_fee_ppm: 0, ..thin(1, 400) }]),
+        genesis: genesis(5, vec![thin(0, 1_000), MarketGenesis { maker_fee_ppm: 0, taker_fee_ppm: 0, ..thin(1, 400) }]),
         stream: StreamConfig {
             accounts: 5,
             depth_max: 16,
@@ -147,12 +186,12 @@ fn margin() -> Scenario {
     }
 }
 
-/// More markets than an account has entries.
+/// More markets than an account has entries. One account has yet to be opened.
 fn directory() -> Scenario {
     let markets = (0..20).map(|index| MarketGenesis { open_orders_max: 2, ..market(index, 100) }).collect();
     Scenario {
         name: "directory",
-        genesis: genesis(markets),
+        genesis: genesis(3, markets),
         stream: StreamConfig {
             accounts: 4,
             depth_max: 5,
@@ -181,7 +220,7 @@ fn tiny_prices() -> Scenario {
     };
     Scenario {
         name: "tiny-prices",
-        genesis: genesis(vec![tiny(0, 4), MarketGenesis { taker_fee_ppm: 0, ..tiny(1, 2) }]),
+        genesis: genesis(4, vec![tiny(0, 4), MarketGenesis { taker_fee_ppm: 0, ..tiny(1, 2) }]),
         stream: StreamConfig {
             accounts: 4,
             depth_max: 10,
@@ -210,11 +249,14 @@ fn extremes() -> Scenario {
     };
     Scenario {
         name: "extremes",
-        genesis: genesis(vec![
-            wide(0, u32::MAX, 1_000_000, 1_000_000),
-            wide(1, 1, 1, 1),
-            MarketGenesis { maker_fee_ppm: 0, taker_fee_ppm: 0, ..wide(2, 1 << 31, 100_000, 1) },
-        ]),
+        genesis: genesis(
+            5,
+            vec![
+                wide(0, u32::MAX, 1_000_000, 1_000_000),
+                wide(1, 1, 1, 1),
+                MarketGenesis { maker_fee_ppm: 0, taker_fee_ppm: 0, ..wide(2, 1 << 31, 100_000, 1) },
+            ],
+        ),
         stream: StreamConfig {
             accounts: 5,
             depth_max: 16,

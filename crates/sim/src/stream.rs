@@ -1,12 +1,16 @@
 //! Seeded random commands, aimed at the edges of the rules.
 //!
 //! A stream looks at a [`Venue`] before each command: at the books to find orders worth crossing, amending or
-//! cancelling, at positions and margin to place orders that only just are, or are not, acceptable. The same seed and
-//! the same venue states give the same commands, whichever implementation runs them.
+//! cancelling, at positions and margin to place orders that only just are, or are not, acceptable, at session keys to
+//! sign with. The same seed and the same venue states give the same commands, whichever implementation runs them.
+//!
+//! Every instruction is of a registered key. The oracle and the operator always keep one that never expires. A key that
+//! an instruction takes away may have to be sealed before: see [`Venue::seal_due`].
 
 use holdfast_protocol::{
-    AccountId, Amend, Amount, Cancel, CancelAll, Command, Deposit, Genesis, Mark, MarketId, OrderId, Place, Price,
-    Release, SelfTrade, Side, Size, Time, TimeInForce, TimeMs, Withdraw, limits,
+    AccountId, Address, Amend, Amount, Cancel, CancelAll, Command, Deposit, Genesis, Instruction, KeyIndex, Mark,
+    MarketId, Open, OrderId, Place, Price, Register, Release, Revoke, SelfTrade, Side, Size, Time, TimeInForce, TimeMs,
+    Withdraw, limits,
 };
 use num_bigint::BigInt;
 use rand_chacha::{
@@ -14,14 +18,22 @@ use rand_chacha::{
     rand_core::{RngCore, SeedableRng},
 };
 
-use crate::view::{AccountState, OrderState, PositionState, Venue};
+use crate::{
+    keyring::{self, KEYS},
+    view::{AccountState, OrderState, PositionState, SessionState, Venue, place_of},
+};
 
 /// How many ids of orders seen are kept to be used again when they may be stale.
 const SEEN_MAX: usize = 64;
+/// A key of this expiry never expires.
+pub const NEVER: TimeMs = match TimeMs::new((1 << limits::TIME_BITS) - 1) {
+    Ok(time) => time,
+    Err(_) => unreachable!(),
+};
 
 #[derive(Debug, Clone)]
 pub struct StreamConfig {
-    /// Account ids 0 to `accounts` − 1 act, those of the genesis' roles among them.
+    /// Account ids 0 to `accounts` − 1 act once they are open, those of the genesis' roles among them.
     pub accounts: u32,
     /// Orders of one market beyond which the stream turns to cancelling.
     pub depth_max: usize,
@@ -50,6 +62,9 @@ pub struct Weights {
     pub mark: u64,
     pub time: u64,
     pub release: u64,
+    pub open: u64,
+    pub register: u64,
+    pub revoke: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -75,12 +90,17 @@ impl Stream {
         }
     }
 
-    pub fn next(&mut self, venue: &impl Venue) -> Command {
+    pub fn next(&mut self, venue: &impl Venue) -> Instruction {
+        let command = self.command(venue);
+        Instruction { key: self.key(venue, &command), command }
+    }
+
+    fn command(&mut self, venue: &impl Venue) -> Command {
         let market = self.existing_market();
         let orders = self.orders(venue, market);
         self.remember(&orders);
         if orders.len() > self.config.depth_max && self.dice.percent(50) {
-            return self.thin_out(&orders, market);
+            return self.thin_out(venue, &orders, market);
         }
         let weights = &self.config.weights;
         let weights = [
@@ -93,22 +113,28 @@ impl Stream {
             weights.mark,
             weights.time,
             weights.release,
+            weights.open,
+            weights.register,
+            weights.revoke,
         ];
         match self.dice.weighted(&weights) {
             0 => self.deposit(venue),
             1 => self.withdraw(venue),
             2 => self.place(venue, market),
             3 => self.cancel(venue, &orders),
-            4 => Command::CancelAll(CancelAll { account: self.account(), market: self.any_market() }),
+            4 => Command::CancelAll(CancelAll { account: self.account(venue), market: self.any_market() }),
             5 => self.amend(venue, market, &orders),
             6 => self.mark(venue),
             7 => self.time(venue),
-            _ => self.release(venue),
+            8 => self.release(venue),
+            9 => self.open(venue),
+            10 => self.register(venue),
+            _ => self.revoke(venue),
         }
     }
 
     fn deposit(&mut self, venue: &impl Venue) -> Command {
-        let account = self.account();
+        let account = if self.dice.percent(80) { self.account(venue) } else { self.any_account() };
         let room = limits::DEPOSITS_MAX - u128_of(&venue.system().deposits);
         let amount = if self.dice.percent(self.config.huge_deposits) {
             Amount::BOUND - 1
@@ -125,11 +151,11 @@ impl Stream {
                 _ => self.dice.log(self.config.amount_max),
             }
         };
-        Command::Deposit(Deposit { account, amount: amount_of(amount) })
+        Command::Deposit(Deposit { sender: self.operator(venue), account, amount: amount_of(amount) })
     }
 
     fn withdraw(&mut self, venue: &impl Venue) -> Command {
-        let account = self.account();
+        let account = self.account(venue);
         let state = venue.account(account);
         let collateral = u128_of(&state.collateral);
         let amount = match self.dice.below(8) {
@@ -146,7 +172,7 @@ impl Stream {
     }
 
     fn place(&mut self, venue: &impl Venue, market: MarketId) -> Command {
-        let account = self.account();
+        let account = self.account(venue);
         let time_in_force = match self.dice.below(20) {
             0..10 => TimeInForce::GoodTillCancel,
             10..13 => TimeInForce::ImmediateOrCancel,
@@ -297,7 +323,7 @@ impl Stream {
         } else {
             mark.saturating_sub(step)
         };
-        let sender = if self.dice.percent(4) { self.account() } else { self.genesis.oracle };
+        let sender = if self.dice.percent(4) { self.account(venue) } else { self.genesis.oracle };
         let market = if self.dice.percent(2) { self.any_market() } else { market };
         let price = if self.dice.percent(2) { 0 } else { price };
         Command::Mark(Mark { sender, market, price: price_of(price) })
@@ -311,13 +337,13 @@ impl Stream {
             2 => self.dice.log(now.max(1)),
             _ => now + self.dice.log(1000),
         };
-        let sender = if self.dice.percent(10) { self.account() } else { self.genesis.operator };
+        let sender = self.operator(venue);
         let time = time.min(TimeMs::BOUND - 1);
         Command::Time(Time { sender, time: TimeMs::try_from(time).expect("bounded above") })
     }
 
     fn release(&mut self, venue: &impl Venue) -> Command {
-        let account = self.account();
+        let account = self.account(venue);
         let entries = venue.account(account).entries;
         let held: Vec<&PositionState> = entries.iter().flatten().collect();
         let flat: Vec<&&PositionState> =
@@ -331,18 +357,101 @@ impl Stream {
         Command::Release(Release { account, market })
     }
 
-    /// Takes an order from books that have grown too deep, or all orders of its owner.
-    fn thin_out(&mut self, orders: &[(Side, OrderState)], market: MarketId) -> Command {
-        let (_, order) = orders[self.dice.index(orders.len())];
-        if self.dice.percent(20) {
-            return Command::CancelAll(CancelAll { account: order.account, market });
+    fn open(&mut self, venue: &impl Venue) -> Command {
+        let mut owner = [0; 20];
+        owner.iter_mut().for_each(|byte| *byte = self.dice.below(256) as u8);
+        Command::Open(Open { sender: self.operator(venue), account: self.any_account(), owner: Address::from(owner) })
+    }
+
+    fn register(&mut self, venue: &impl Venue) -> Command {
+        let (account, key) = self.place_for_key(venue);
+        let held = venue.session(account, key).public_key;
+        let now = venue.system().time.get();
+        let expiry = match self.dice.below(12) {
+            0 => now,
+            1 => now - 1,
+            2..4 => (now + self.dice.log(20_000) as u64).min(NEVER.get()),
+            _ => NEVER.get(),
+        };
+        let any = keyring::public_key(self.dice.below(KEYS.into()) as u32);
+        Command::Register(Register {
+            sender: self.operator(venue),
+            account,
+            key,
+            replaces: held.is_some() != self.dice.percent(15),
+            withdraws: self.dice.percent(75),
+            expiry: TimeMs::new(expiry).expect("bounded above"),
+            public_key: held.filter(|_| self.dice.percent(15)).unwrap_or(any),
+        })
+    }
+
+    fn revoke(&mut self, venue: &impl Venue) -> Command {
+        let (account, key) = self.place_for_key(venue);
+        Command::Revoke(Revoke { sender: self.operator(venue), account, key })
+    }
+
+    /// A place to put a key into or to take one from; often of an account that has no valid key left.
+    fn place_for_key(&mut self, venue: &impl Venue) -> (AccountId, KeyIndex) {
+        let mut account = self.any_account();
+        let now = venue.system().time;
+        let stuck = self.actors().find(|&account| {
+            let valid = |session: SessionState| session.public_key.is_some() && session.expiry >= now;
+            venue.owner(account).is_some() && !sessions(venue, account).any(|(_, session)| valid(session))
+        });
+        if let Some(stuck) = stuck
+            && self.dice.percent(50)
+        {
+            account = stuck;
         }
-        Command::Cancel(Cancel { account: order.account, order: order.order })
+        let key = KeyIndex::new(self.dice.below(limits::KEYS_MAX as u64) as u32).expect("below their number");
+        // The oracle must be able to go on. The operator's last key is signed with itself, and stays: see `key`.
+        if account == self.genesis.oracle && is_last(venue, account, key) {
+            account = self.genesis.operator;
+        }
+        (account, key)
+    }
+
+    /// The session key that signs a command: mostly one that may, and not always the same.
+    fn key(&mut self, venue: &impl Venue, command: &Command) -> KeyIndex {
+        let signer = command.signer();
+        let live: Vec<(KeyIndex, SessionState)> =
+            sessions(venue, signer).filter(|(_, session)| session.public_key.is_some()).collect();
+        if let Some((account, key)) = place_of(command)
+            && account == signer
+            && live.iter().any(|(live, _)| *live == key)
+            && (is_last(venue, account, key) || self.dice.percent(30))
+        {
+            return key;
+        }
+        let now = venue.system().time;
+        let withdraws = matches!(command, Command::Withdraw(_));
+        let may = |session: &SessionState| session.expiry >= now && (session.withdraws || !withdraws);
+        let able: Vec<KeyIndex> = live.iter().filter(|(_, session)| may(session)).map(|(key, _)| *key).collect();
+        match self.dice.below(20) {
+            0..15 if !able.is_empty() => able[0],
+            15..19 if !able.is_empty() => able[self.dice.index(able.len())],
+            _ => live[self.dice.index(live.len())].0,
+        }
+    }
+
+    /// Takes an order from books that have grown too deep, or all orders of its owner.
+    fn thin_out(&mut self, venue: &impl Venue, orders: &[(Side, OrderState)], market: MarketId) -> Command {
+        let (_, order) = orders[self.dice.index(orders.len())];
+        let account = self.owner(venue, &order);
+        if self.dice.percent(20) {
+            return Command::CancelAll(CancelAll { account, market });
+        }
+        Command::Cancel(Cancel { account, order: order.order })
+    }
+
+    /// Whose order it is; somebody else if that account has no key to sign with.
+    fn owner(&mut self, venue: &impl Venue, order: &OrderState) -> AccountId {
+        if has_key(venue, order.account) { order.account } else { self.account(venue) }
     }
 
     /// Mostly a resting order and its owner; else one that is stale, foreign, a sentinel or never existed.
     fn some_order(&mut self, venue: &impl Venue, orders: &[(Side, OrderState)]) -> (AccountId, OrderId) {
-        let account = self.account();
+        let account = self.account(venue);
         let fresh = venue.system().fresh;
         let generation = self.dice.below(256) as u8;
         match self.dice.below(20) {
@@ -358,7 +467,7 @@ impl Stream {
             6 => (account, orders[self.dice.index(orders.len())].1.order),
             _ => {
                 let (_, order) = orders[self.dice.index(orders.len())];
-                (order.account, order.order)
+                (self.owner(venue, &order), order.order)
             }
         }
     }
@@ -392,8 +501,26 @@ impl Stream {
         price_of(if self.dice.percent(50) { mark + offset } else { mark.saturating_sub(offset).max(1) })
     }
 
-    fn account(&mut self) -> AccountId {
-        AccountId::new(self.dice.below(self.config.accounts.into()) as u32).expect("accounts are few")
+    /// One that has a key to sign with.
+    fn account(&mut self, venue: &impl Venue) -> AccountId {
+        let start = self.dice.index(self.config.accounts as usize);
+        let mut from_there = self.actors().skip(start).chain(self.actors());
+        from_there.find(|account| has_key(venue, *account)).expect("the operator has a key")
+    }
+
+    /// At times one that nobody has heard of.
+    fn any_account(&mut self) -> AccountId {
+        let bound = if self.dice.percent(10) { 1 << limits::ACCOUNT_BITS } else { self.config.accounts };
+        AccountId::new(self.dice.below(bound.into()) as u32).expect("bounded")
+    }
+
+    /// The operator, or at times somebody else.
+    fn operator(&mut self, venue: &impl Venue) -> AccountId {
+        if self.dice.percent(6) { self.account(venue) } else { self.genesis.operator }
+    }
+
+    fn actors(&self) -> impl Iterator<Item = AccountId> + use<> {
+        (0..self.config.accounts).map(|id| AccountId::new(id).expect("accounts are few"))
     }
 
     fn existing_market(&mut self) -> MarketId {
@@ -415,6 +542,24 @@ impl Stream {
     fn self_trade(&mut self) -> SelfTrade {
         [SelfTrade::ExpireTaker, SelfTrade::ExpireMaker, SelfTrade::ExpireBoth][self.dice.index(3)]
     }
+}
+
+/// The places for session keys of an account.
+fn sessions(venue: &impl Venue, account: AccountId) -> impl Iterator<Item = (KeyIndex, SessionState)> {
+    (0..limits::KEYS_MAX as u32).map(move |key| {
+        let key = KeyIndex::new(key).expect("below their number");
+        (key, venue.session(account, key))
+    })
+}
+
+fn has_key(venue: &impl Venue, account: AccountId) -> bool {
+    sessions(venue, account).any(|(_, session)| session.public_key.is_some())
+}
+
+/// Whether an account has no other key that never expires.
+fn is_last(venue: &impl Venue, account: AccountId, key: KeyIndex) -> bool {
+    let lasts = |session: SessionState| session.public_key.is_some() && session.expiry == NEVER;
+    !sessions(venue, account).any(|(other, session)| other != key && lasts(session))
 }
 
 /// Where an account stands.

@@ -4,8 +4,8 @@ mod pair;
 
 use std::path::{Path, PathBuf};
 
-use holdfast_cli::flow::{Feedback, Flow, Mapper, default_genesis};
-use holdfast_protocol::{Command, MarketId};
+use holdfast_cli::flow::{Feedback, Flow, KEY_SEED_DEFAULT, Mapper, Wallets, default_genesis};
+use holdfast_protocol::{Command, Instruction, MarketId};
 use pair::Pair;
 
 const ACCOUNTS: u32 = 50;
@@ -13,7 +13,8 @@ const ACCOUNTS: u32 = 50;
 fn agree(input: &Path) {
     let name = input.display();
     let flow = Flow::open(input).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let genesis = default_genesis(&flow.instrument(), flow.first_price());
+    let wallets = Wallets::new(KEY_SEED_DEFAULT, ACCOUNTS);
+    let genesis = default_genesis(&flow.instrument(), flow.first_price(), &wallets);
     let market = MarketId::new(0).expect("a market");
     let mut mapper = Mapper::new(&genesis, market, ACCOUNTS).expect("as many accounts");
     let mut pair = Pair::of_genesis(&genesis, ACCOUNTS + 3);
@@ -21,14 +22,14 @@ fn agree(input: &Path) {
     let mut count = 0u64;
     let mut run = |commands: &mut Vec<Command>, mapper: &mut Mapper| {
         for command in commands.drain(..) {
-            pair.apply(&command)
+            pair.apply(&Instruction { key: Wallets::KEY, command })
                 .unwrap_or_else(|difference| panic!("{name}, command {count}, {command:?}: {difference}"));
             count += 1;
             let outcome = pair.last_outcome();
-            mapper.observe(&command, outcome, &holdfast_cli::order_events(pair.exchange.0.events()));
+            mapper.observe(&command, outcome, &holdfast_cli::order_events(pair.exchange.engine.events()));
         }
     };
-    mapper.start(&mut commands);
+    mapper.start(&wallets, &mut commands);
     run(&mut commands, &mut mapper);
     for event in flow {
         mapper.map(&event.unwrap_or_else(|error| panic!("{name}: {error}")), &mut commands);

@@ -1,4 +1,4 @@
-//! `holdfast audit`: executes the published data again and compares every outcome and every root. It needs no proofs; it is what a watcher does.
+//! `holdfast audit`: executes the published data again, compares every outcome and every root, and checks every signature. It needs no proofs; it is what a watcher does.
 
 use std::{
     path::PathBuf,
@@ -7,12 +7,12 @@ use std::{
 
 use holdfast_crypto::field::digest_to_hex;
 use holdfast_exchange::Event;
-use holdfast_prover::OutcomeError;
 use serde::Serialize;
 
 use crate::{
-    dir::{Dir, record_name},
+    dir::{Dir, record_name, sha256_hex},
     error::{Result, same},
+    execute::execute,
     ui::{Ui, count, facts, good, grouped, rate, seconds},
 };
 
@@ -28,9 +28,11 @@ pub struct Report {
     pub accepted: u64,
     pub rejected: u64,
     pub fills: u64,
+    /// Signatures checked.
+    pub seals: u64,
     pub old_root: String,
     pub new_root: String,
-    /// Spent in executing commands alone.
+    /// Spent in executing commands and checking signatures.
     pub execute_seconds: f64,
     pub commands_per_second: f64,
     pub root_seconds: f64,
@@ -45,26 +47,22 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     let mut engine = dir.engine()?;
     let old_root = digest_to_hex(&engine.root());
     let bar = ui.bar("audit", "commands", Some(batches.iter().map(|batch| batch.commands).sum()));
-    let (mut commands, mut rejected, mut fills) = (0, 0, 0);
-    let (mut execute, mut root_time) = (Duration::ZERO, Duration::ZERO);
+    let (mut commands, mut rejected, mut fills, mut seals) = (0, 0, 0, 0);
+    let (mut execute_time, mut root_time) = (Duration::ZERO, Duration::ZERO);
     for record in &batches {
         let number = record.batch;
         let batch = dir.batch(record)?;
         let (mut batch_fills, mut volume_lots) = (0, 0);
         let began = Instant::now();
-        for (index, (command, published)) in batch.commands.iter().zip(&batch.outcomes).enumerate() {
-            let outcome = engine.apply(command);
-            if outcome != *published {
-                return Err(OutcomeError { batch: number, command: index, expected: outcome, got: *published }.into());
-            }
+        execute(&mut engine, &batch, |engine| {
             for event in engine.events() {
                 if let Event::Filled { size, .. } = event {
                     batch_fills += 1;
                     volume_lots += size;
                 }
             }
-        }
-        execute += began.elapsed();
+        })?;
+        execute_time += began.elapsed();
         let began = Instant::now();
         let root = engine.close_batch();
         root_time += began.elapsed();
@@ -72,20 +70,23 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
         same(what("root"), &digest_to_hex(&root), &record.root)?;
         same(what("fills"), batch_fills, record.fills)?;
         same(what("volume_lots"), volume_lots, record.volume_lots)?;
+        same(what("published_sha256"), &sha256_hex(&batch.encode()), &record.published_sha256)?;
         commands += record.commands;
         rejected += record.rejected;
         fills += record.fills;
+        seals += record.seals;
         bar.set_position(commands);
         bar.set_message(format!("batch {number}"));
     }
     bar.finish_and_clear();
-    let execute_seconds = execute.as_secs_f64();
+    let execute_seconds = execute_time.as_secs_f64();
     Ok(Report {
         batches: batches.len() as u32,
         commands,
         accepted: commands - rejected,
         rejected,
         fills,
+        seals,
         old_root,
         new_root: digest_to_hex(&engine.root()),
         execute_seconds,
@@ -118,6 +119,7 @@ impl Report {
                     seconds(self.root_seconds)
                 ),
             ),
+            ("signed", format!("{} checked, which cover every command", count(self.seals, "signature"))),
             ("root", self.new_root.clone()),
             ("verdict", format!("{}: every outcome and every root is what the rules give", good("in order"))),
         ])

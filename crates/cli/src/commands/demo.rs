@@ -13,6 +13,7 @@ use super::{audit, prove, replay, verify};
 use crate::{
     dir::{Dir, batch_name},
     error::{Error, Result, unexpected},
+    flow::KEY_SEED_DEFAULT,
     ui::{self, Ui, bytes, count, decimal, dim, good, grouped, line, seconds, short_hex, shown, strong},
 };
 
@@ -49,7 +50,9 @@ pub struct Tampered {
     pub command: usize,
     pub before: String,
     pub after: String,
+    /// What verification says to it, and what an audit does.
     pub error: String,
+    pub audit_error: String,
 }
 
 pub fn run(options: &Options, ui: Ui) -> Result<Report> {
@@ -81,6 +84,7 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
             limit: options.limit,
             batch_commands: BATCH_COMMANDS,
             accounts: ACCOUNTS,
+            key_seed: KEY_SEED_DEFAULT.into(),
         },
         ui,
     )?;
@@ -97,15 +101,35 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     fact("fills", format!("{}, worth {} dollars", grouped(replay.fills), grouped(replay.volume as u64)));
     fact("book", format!("best bid / ask {}", replay.best_prices(terms.tick_decimals)));
     fact("speed", format!("{} commands/s with all rules, on one core", grouped(replay.commands_per_second as u64)));
+    fact(
+        "signed",
+        format!(
+            "every command, by its account's session key; checked in {:.0} µs each {}",
+            replay.verify_seconds * 1e6 / replay.verified as f64,
+            dim("(the seed of these keys is public: they are for replays only)")
+        ),
+    );
     fact("genesis", short_hex(&replay.genesis_root));
     for record in dir.batches()? {
-        let fills = format!("{} commands, {} fills", grouped(record.commands), grouped(record.fills));
+        let fills = format!(
+            "{} commands, {} fills, {} signatures",
+            grouped(record.commands),
+            grouped(record.fills),
+            grouped(record.seals)
+        );
         fact(&format!("batch {}", record.batch), format!("{} {}", short_hex(&record.root), dim(&fills)));
     }
     fact("published", format!("{}: all that anyone needs to check it", bytes(replay.published_bytes)));
 
-    stage(2, "Prove", "every match, margin check, fee and rejection, by STARK at 100 bits of proven security");
-    let prove = prove::run(&prove::Options { dir: path.clone(), segment_rows: None, jobs: 1, share: None }, ui)?;
+    stage(
+        2,
+        "Prove",
+        "every match, margin check, fee, rejection and signature, by STARK at 100 bits of proven security",
+    );
+    let prove = prove::run(
+        &prove::Options { dir: path.clone(), segment_rows: None, segment_signatures: None, jobs: 1, share: None },
+        ui,
+    )?;
     fact(
         "proofs",
         format!(
@@ -147,13 +171,14 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     );
     fact("verdict", format!("{}", good("valid")));
 
-    stage(4, "Audit", "as a watcher: executes the published data again, needs no proofs");
+    stage(4, "Audit", "as a watcher: executes the published data again and checks its signatures, needs no proofs");
     let audit = audit::run(&audit::Options { dir: path.clone() }, ui)?;
     fact(
         "checked",
         format!(
-            "{} and {} at {} commands/s",
+            "{}, {} and {} at {} commands/s",
             count(audit.commands, "outcome"),
+            count(audit.seals, "signature"),
             count(audit.batches.into(), "root"),
             grouped(audit.commands_per_second as u64)
         ),
@@ -166,6 +191,7 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     fact("before", tampered.before.clone());
     fact("after", tampered.after.clone());
     fact("verify", format!("{}", ui::bad(&tampered.error)));
+    fact("audit", format!("{}", ui::bad(&tampered.audit_error)));
     fact("verdict", format!("{}, as it must be", good("refused")));
 
     let took = started.elapsed().as_secs_f64();
@@ -196,26 +222,29 @@ fn tamper(dir: &Dir, copy: &Path, ui: Ui) -> Result<Tampered> {
             let changed = Batch::decode(&published);
             published[byte] ^= 1;
             let changed = changed.ok().filter(|changed| changed.outcomes == honest.outcomes)?;
-            let pairs = honest.commands.iter().zip(&changed.commands);
-            let command = pairs.enumerate().position(|(_, (was, is))| was != is)?;
-            let (was, is) = (&honest.commands[command], &changed.commands[command]);
+            let pairs = honest.instructions.iter().zip(&changed.instructions);
+            let index = pairs.into_iter().position(|(was, is)| was != is)?;
+            let (was, is) = (honest.instructions[index].command, changed.instructions[index].command);
             matches!((was, is), (Command::Place(was), Command::Place(is)) if was.size != is.size || was.price != is.price)
-                .then_some((byte, command, *is))
+                .then_some((byte, index, is))
         })
         .ok_or_else(|| unexpected(&file, "a place among its commands", "none"))?;
     published[byte] ^= 1;
     fs::write(&path, &published).map_err(|error| Error::file("write", &path, error))?;
-    match verify::run(&verify::Options { dir: copy.to_owned(), genesis_root: None }, ui) {
-        Ok(_) => Err(unexpected("verification of a changed batch", "an error", "none: this is a bug")),
-        Err(error) => Ok(Tampered {
-            file,
-            byte,
-            command,
-            before: describe(dir, &honest.commands[command]),
-            after: describe(dir, &changed),
-            error: error.to_string(),
-        }),
-    }
+    let verified = verify::run(&verify::Options { dir: copy.to_owned(), genesis_root: None }, ui);
+    let audited = audit::run(&audit::Options { dir: copy.to_owned() }, ui);
+    let (Err(error), Err(audit_error)) = (verified, audited) else {
+        return Err(unexpected("verification and audit of a changed batch", "an error", "none: this is a bug"));
+    };
+    Ok(Tampered {
+        file,
+        byte,
+        command,
+        before: describe(dir, &honest.instructions[command].command),
+        after: describe(dir, &changed),
+        error: error.to_string(),
+        audit_error: audit_error.to_string(),
+    })
 }
 
 fn describe(dir: &Dir, command: &Command) -> String {

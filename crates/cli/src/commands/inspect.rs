@@ -5,10 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use holdfast_crypto::field::digest_to_hex;
-use holdfast_exchange::Engine;
+use comfy_table::CellAlignment;
+use holdfast_crypto::field::{cell_to_canonical, digest_to_hex};
+use holdfast_exchange::{Engine, authority::public_key};
 use holdfast_protocol::{
-    AccountId, Command, MarketGenesis, MarketId, Outcome, Side, limits::PPM, wire::encode_command,
+    AccountId, Address, Command, KeyIndex, MarketGenesis, MarketId, Outcome, PublicKey, Side, Signature,
+    cells::owner_from_cells,
+    limits::{KEYS_MAX, PPM},
+    wire::encode_instruction,
 };
 use serde::Serialize;
 
@@ -16,6 +20,7 @@ use super::table;
 use crate::{
     dir::Dir,
     error::{Result, unexpected},
+    execute::execute,
     ui::{Ui, bytes, count, decimal, facts, grouped, short_hex, shown},
 };
 
@@ -87,12 +92,30 @@ pub struct AccountLine {
 pub struct Account {
     pub account: u32,
     pub role: &'static str,
+    /// To whom withdrawals go; none while the account is not open.
+    pub owner: Option<Address>,
+    pub keys: Vec<Key>,
     pub collateral: String,
     pub equity: String,
     pub initial_margin: String,
     pub maintenance_margin: String,
     pub positions: Vec<Position>,
     pub orders: Vec<Order>,
+}
+
+/// A session key, and where the chain of what it has asked for stands.
+#[derive(Debug, Serialize)]
+pub struct Key {
+    pub key: u32,
+    pub public_key: PublicKey,
+    /// May withdraw, besides trading.
+    pub withdraws: bool,
+    pub expiry_ms: u64,
+    /// Commands so far.
+    pub sequence: u32,
+    /// Keys that this place has had, with this one.
+    pub generation: u32,
+    pub head: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -154,8 +177,22 @@ pub struct Batch {
     pub kinds: Vec<KindLine>,
     /// By reject code.
     pub rejects: Vec<RejectLine>,
+    /// In the order in which they stand among the commands.
+    pub seals: Vec<Seal>,
     /// Bytes of each segment's proof; none if the batch is not proven.
     pub proofs: Option<Vec<u64>>,
+}
+
+/// A session's signature of all that it has asked for so far.
+#[derive(Debug, Serialize)]
+pub struct Seal {
+    /// Commands of the batch before it.
+    pub after: u32,
+    pub account: u32,
+    pub key: u32,
+    /// Commands of the session in this batch that it is the first to cover.
+    pub covers: u64,
+    pub signature: Signature,
 }
 
 #[derive(Debug, Serialize)]
@@ -212,9 +249,7 @@ impl State {
         let mut commands = 0;
         let bar = ui.bar("replay", "commands", Some(batches.iter().map(|batch| batch.commands).sum()));
         for record in &batches {
-            for command in &dir.batch(record)?.commands {
-                let _outcome = engine.apply(command);
-            }
+            execute(&mut engine, &dir.batch(record)?, |_| {})?;
             engine.count_batch();
             commands += record.commands;
             bar.set_position(commands);
@@ -330,6 +365,28 @@ impl State {
         }
     }
 
+    fn keys(&self, account: AccountId) -> Vec<Key> {
+        let key = |index| {
+            let session = self.engine.store().session(account.get(), index);
+            Some(Key {
+                key: index,
+                public_key: public_key(session)?,
+                withdraws: session.withdraws,
+                expiry_ms: session.expiry,
+                sequence: session.sequence,
+                generation: session.generation,
+                head: digest_to_hex(&session.head),
+            })
+        };
+        (0..KEYS_MAX as u32).filter_map(key).collect()
+    }
+
+    fn owner(&self, account: AccountId) -> Option<Address> {
+        let owner = self.engine.store().owner(account.get());
+        let cells = owner.address.map(cell_to_canonical);
+        owner.open.then(|| owner_from_cells(&cells).expect("an owner's cells are those of an address"))
+    }
+
     fn account(&self, id: u32) -> Result<Account> {
         let account = AccountId::new(id).map_err(|error| unexpected("--account", "an account", error))?;
         let view = self.engine.account(account);
@@ -369,6 +426,8 @@ impl State {
         Ok(Account {
             account: id,
             role: self.role(account),
+            owner: self.owner(account),
+            keys: self.keys(account),
             collateral: self.amount(view.collateral),
             equity: self.amount(worth.equity),
             initial_margin: self.amount(worth.initial),
@@ -424,9 +483,10 @@ fn batch(dir: &Dir, number: u32) -> Result<Batch> {
     let mut kinds: BTreeMap<u32, KindLine> = BTreeMap::new();
     let mut rejects: BTreeMap<u8, RejectLine> = BTreeMap::new();
     let mut encoded = Vec::new();
-    for (command, outcome) in published.commands.iter().zip(&published.outcomes) {
+    for (instruction, outcome) in published.instructions.iter().zip(&published.outcomes) {
+        let command = &instruction.command;
         encoded.clear();
-        encode_command(command, &mut encoded);
+        encode_instruction(instruction, &mut encoded);
         let empty = KindLine { kind: kind_name(command), commands: 0, rejected: 0, bytes: 0, bytes_per_command: 0.0 };
         let kind = kinds.entry(command.kind()).or_insert(empty);
         kind.commands += 1;
@@ -451,8 +511,25 @@ fn batch(dir: &Dir, number: u32) -> Result<Batch> {
             .map(|line| KindLine { bytes_per_command: line.bytes as f64 / line.commands as f64, ..line })
             .collect(),
         rejects: rejects.into_values().collect(),
+        seals: seals(&published),
         proofs,
     })
+}
+
+fn seals(published: &holdfast_protocol::Batch) -> Vec<Seal> {
+    let mut covered: BTreeMap<(AccountId, KeyIndex), u64> = BTreeMap::new();
+    let mut instructions = published.instructions.iter();
+    let mut before = 0;
+    let seal = |seal: &holdfast_protocol::Seal| {
+        let &holdfast_protocol::Seal { after, account, key, signature } = seal;
+        for instruction in instructions.by_ref().take((after - before) as usize) {
+            *covered.entry(instruction.session()).or_default() += 1;
+        }
+        before = after;
+        let covers = covered.remove(&(account, key)).unwrap_or(0);
+        Seal { after, account: account.get(), key: key.get(), covers, signature }
+    };
+    published.seals.iter().map(seal).collect()
 }
 
 fn kind_name(command: &Command) -> &'static str {
@@ -466,6 +543,9 @@ fn kind_name(command: &Command) -> &'static str {
         Command::Mark(_) => "mark",
         Command::Time(_) => "time",
         Command::Release(_) => "release",
+        Command::Open(_) => "open",
+        Command::Register(_) => "register",
+        Command::Revoke(_) => "revoke",
     }
 }
 
@@ -533,6 +613,7 @@ impl Account {
     fn text(&self) -> String {
         let facts = facts(&[
             ("account", format!("{} ({})", self.account, self.role)),
+            ("owner", self.owner.map_or("none: not open".into(), |owner| owner.to_string())),
             ("collateral", shown(&self.collateral)),
             ("equity", shown(&self.equity)),
             ("initial margin", shown(&self.initial_margin)),
@@ -559,7 +640,18 @@ impl Account {
             let id = format!("{}/{}", line.slot, line.generation);
             orders.add_row([line.market.to_string(), side.to_string(), id, shown(&line.price), shown(&line.size)]);
         }
-        format!("{facts}{positions}\n{orders}\n{}", rest(self.orders.len()))
+        let mut keys = table(&["key", "public key", "may", "expiry (ms)", "commands", "generation"], 3);
+        for line in &self.keys {
+            keys.add_row([
+                line.key.to_string(),
+                line.public_key.to_hex(),
+                if line.withdraws { "trade, withdraw" } else { "trade" }.to_string(),
+                grouped(line.expiry_ms),
+                grouped(line.sequence),
+                line.generation.to_string(),
+            ]);
+        }
+        format!("{facts}{keys}\n{positions}\n{orders}\n{}", rest(self.orders.len()))
     }
 }
 
@@ -621,6 +713,7 @@ impl Batch {
                     self.published_bytes as f64 / self.commands.max(1) as f64
                 ),
             ),
+            ("signatures", format!("{} cover them all", count(self.seals.len() as u64, "seal"))),
             ("proofs", proofs),
             ("root", short_hex(&self.root)),
         ]);
@@ -634,13 +727,26 @@ impl Batch {
                 format!("{:.2}", line.bytes_per_command),
             ]);
         }
+        let mut seals = table(&["seal", "account", "key", "after command", "covers", "signature"], 1);
+        seals.column_mut(5).expect("there are six").set_cell_alignment(CellAlignment::Left);
+        for (index, line) in self.seals.iter().take(ROWS_SHOWN).enumerate() {
+            seals.add_row([
+                index.to_string(),
+                line.account.to_string(),
+                line.key.to_string(),
+                grouped(line.after),
+                grouped(line.covers),
+                short_hex(&line.signature.to_hex()),
+            ]);
+        }
+        let seals = format!("{seals}\n{}", rest(self.seals.len()));
         if self.rejects.is_empty() {
-            return format!("{facts}{kinds}\n");
+            return format!("{facts}{kinds}\n{seals}");
         }
         let mut rejects = table(&["code", "reject", "meaning", "commands"], 3);
         for line in &self.rejects {
             rejects.add_row([line.code.to_string(), line.name.clone(), line.meaning.clone(), grouped(line.commands)]);
         }
-        format!("{facts}{kinds}\n{rejects}\n")
+        format!("{facts}{kinds}\n{rejects}\n{seals}")
     }
 }

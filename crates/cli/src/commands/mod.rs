@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod demo;
 pub mod inspect;
+pub mod key;
 pub mod prove;
 pub mod replay;
 pub mod verify;

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     dir::{BatchRecord, Dir, Settings, proof_name, record_root},
     error::{Error, Result, same, unexpected},
+    execute::execute,
     ui::{Ui, bytes, count, facts, grouped, interrupted, memory_peak_bytes, rate, seconds},
 };
 
@@ -41,8 +42,9 @@ const SEGMENTS_MAX: usize = 1_000;
 #[derive(Debug, Clone)]
 pub struct Options {
     pub dir: PathBuf,
-    /// Steps of a segment; those that the directory's proofs have by default.
+    /// Steps and signatures of a segment; those that the directory's proofs have by default.
     pub segment_rows: Option<u64>,
+    pub segment_signatures: Option<u64>,
     pub jobs: u32,
     /// Set in the processes that `jobs` starts.
     pub share: Option<Share>,
@@ -69,6 +71,7 @@ pub struct Report {
     pub proof_bytes: u64,
     pub batches: u64,
     pub segment_rows: u64,
+    pub segment_signatures: u64,
     pub jobs: u32,
     /// Segments of these batches that were proven before.
     pub segments_found: u64,
@@ -143,7 +146,7 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     // With more than one process, this one does not prove.
     let prover = (options.jobs == 1).then(Prover::new);
     let key = prover.as_ref().map_or_else(|| verifying_key().pre_hash, |prover| prover.verifying_key().pre_hash);
-    let settings = settle(&dir, &key, options.segment_rows)?;
+    let settings = settle(&dir, &key, options)?;
     let mut unproven = Vec::new();
     for batch in &batches {
         if dir.proof_record(batch.batch)?.is_none() {
@@ -170,23 +173,31 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     report.cells_per_command = rate(report.cells, report.commands as f64);
     report.peak_memory_bytes += memory_peak_bytes();
     report.segment_rows = settings.segment_rows;
+    report.segment_signatures = settings.segment_signatures;
     report.jobs = options.jobs;
     Ok(report)
 }
 
 /// The settings that the directory's proofs have, or from now on shall have.
-fn settle(dir: &Dir, key: &Digest, segment_rows: Option<u64>) -> Result<Settings> {
+fn settle(dir: &Dir, key: &Digest, options: &Options) -> Result<Settings> {
     let rows_max = SegmentLimits::ROWS_MAX as u64;
-    if let Some(rows) = segment_rows
-        && !(1..=rows_max).contains(&rows)
-    {
-        return Err(unexpected("--segment-rows", format!("1 to {rows_max}"), rows));
+    let signatures_max = SegmentLimits::SIGNATURES_MAX as u64;
+    for (option, max, wanted) in [
+        ("--segment-rows", rows_max, options.segment_rows),
+        ("--segment-signatures", signatures_max, options.segment_signatures),
+    ] {
+        if let Some(got) = wanted
+            && !(1..=max).contains(&got)
+        {
+            return Err(unexpected(option, format!("1 to {max}"), got));
+        }
     }
     let default = SegmentLimits::default();
     let wanted = Settings {
         verifying_key: digest_to_hex(key),
-        segment_rows: segment_rows.unwrap_or(default.rows as u64),
+        segment_rows: options.segment_rows.unwrap_or(default.rows as u64),
         segment_slots: default.slots as u64,
+        segment_signatures: options.segment_signatures.unwrap_or(default.signatures as u64),
     };
     let Some(found) = dir.settings()? else {
         dir.put_settings(&wanted)?;
@@ -200,13 +211,13 @@ fn settle(dir: &Dir, key: &Digest, segment_rows: Option<u64>) -> Result<Settings
     let what = |field: &str| format!("{}/settings.json, {field}", proofs.display());
     let check = || {
         same(what("verifying_key"), &wanted.verifying_key, &found.verifying_key)?;
-        if let Some(rows) = segment_rows {
-            same(what("segment_rows"), rows, found.segment_rows)?;
-        }
         let slots_max = SegmentLimits::SLOTS_MAX as u64;
-        for (field, max, got) in
-            [("segment_rows", rows_max, found.segment_rows), ("segment_slots", slots_max, found.segment_slots)]
-        {
+        for (field, max, wanted, got) in [
+            ("segment_rows", rows_max, options.segment_rows, found.segment_rows),
+            ("segment_slots", slots_max, None, found.segment_slots),
+            ("segment_signatures", signatures_max, options.segment_signatures, found.segment_signatures),
+        ] {
+            same(what(field), wanted.unwrap_or(got), got)?;
             if !(1..=max).contains(&got) {
                 return Err(unexpected(what(field), format!("1 to {max}"), got));
             }
@@ -421,16 +432,18 @@ fn fill(
     share: Share,
     filled: &SyncSender<Filled>,
 ) -> Result<()> {
-    let limits = SegmentLimits { rows: settings.segment_rows as usize, slots: settings.segment_slots as usize };
+    let limits = SegmentLimits {
+        rows: settings.segment_rows as usize,
+        slots: settings.segment_slots as usize,
+        signatures: settings.segment_signatures as usize,
+    };
     let send = |item| filled.send(item).map_err(|_| Error::Stopped);
     let mut engine = dir.engine()?;
     for record in batches {
         let number = record.batch;
         let batch = dir.batch(record)?;
         if dir.proof_record(number)?.is_some() {
-            for command in &batch.commands {
-                let _outcome = engine.apply(command);
-            }
+            execute(&mut engine, &batch, |_| {})?;
             let root = engine.close_batch();
             same(format!("batch {number}, root after it"), digest_to_hex(&root), record.root.clone())?;
             continue;
@@ -442,7 +455,7 @@ fn fill(
             let seconds = started.elapsed().as_secs_f64();
             if index == SEGMENTS_MAX {
                 let error = unexpected(format!("batch {number}"), format!("at most {SEGMENTS_MAX} segments"), "more");
-                return Err(error.advise("prove it with more --segment-rows"));
+                return Err(error.advise("prove it with more --segment-rows, or more --segment-signatures"));
             }
             if interrupted() {
                 return Err(stopped(dir.path()));

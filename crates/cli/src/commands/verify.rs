@@ -1,15 +1,14 @@
 //! `holdfast verify`: trusts the genesis root and the source of this program, nothing else.
 //!
 //! The verifying key follows from the source. Of each batch, the digest is computed from the published data, and the proofs must lead without a break from the
-//! root before to that digest and the root after. Nothing is executed: the sequencer's word is not asked for.
+//! root before to that digest and the root after. Nothing is executed, and no session key's signature looked at: that all are there and valid is what the proofs
+//! say. The sequencer's word is not asked for.
 
 use std::{path::PathBuf, time::Instant};
 
-use holdfast_circuit::{
-    published::batch_digest,
-    verify::{Chain, VerifyError, decode_proof, verifying_key},
-};
+use holdfast_circuit::verify::{Chain, VerifyError, decode_proof, verifying_key};
 use holdfast_crypto::{Digest, field::digest_to_hex};
+use holdfast_protocol::cells::batch_digest;
 use serde::Serialize;
 
 use crate::{
@@ -65,7 +64,8 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     for (record, proven) in batches.iter().zip(&proofs) {
         let number = record.batch;
         let batch = dir.batch(record)?;
-        published_bytes += batch.encode().len() as u64;
+        let published = batch.encode();
+        published_bytes += published.len() as u64;
         let mut decoded = Vec::with_capacity(proven.segments.len());
         for (segment, file) in proven.segments.iter().enumerate() {
             let name = proof_name(number, segment);
@@ -80,8 +80,11 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
             proof_bytes += bytes.len() as u64;
             segments += 1;
         }
-        chain.append(&key, batch.commands.len() as u32, &batch_digest(&batch), &decoded)?;
-        same(format!("batch {number}, {}, root", record_name(number)), &digest_to_hex(&chain.root), &record.root)?;
+        chain.append(&key, batch.instructions.len() as u32, &batch_digest(&batch), &decoded)?;
+        let what = |field: &str| format!("batch {number}, {}, {field}", record_name(number));
+        same(what("root"), &digest_to_hex(&chain.root), &record.root)?;
+        // The proofs say that there are valid signatures; those that are published are for whoever executes.
+        same(what("published_sha256"), &record.published_sha256, &sha256_hex(&published))?;
         commands += record.commands;
         bar.set_position(commands);
         bar.set_message(format!("batch {number}"));

@@ -1,6 +1,6 @@
 //! From events of a file to commands of a running venue.
 //!
-//! [`Mapper::start`] funds the accounts; [`Mapper::map`] then turns each event into commands, at most one of which
+//! [`Mapper::start`] opens and funds the accounts; [`Mapper::map`] then turns each event into commands, at most one of which
 //! concerns an order. Whoever runs the engine executes them in order and reports each through [`Feedback::observe`]
 //! before the next event: that is how the mapper learns under which id an order rests and what is left of it.
 //!
@@ -28,12 +28,12 @@
 use std::collections::{HashMap, VecDeque};
 
 use holdfast_protocol::{
-    AccountId, Amend, Amount, Cancel, Command, Deposit, Genesis, Mark, MarketId, OrderId, Outcome, Place, Price,
-    SelfTrade, Side, Size, Time, TimeInForce, TimeMs,
+    AccountId, Amend, Amount, Cancel, Command, Deposit, Genesis, Mark, MarketId, Open, OrderId, Outcome, Place, Price,
+    Register, SelfTrade, Side, Size, Time, TimeInForce, TimeMs,
     limits::{DEPOSITS_MAX, PPM},
 };
 
-use super::FlowEvent;
+use super::{FlowEvent, Wallets};
 
 pub const ORACLE: AccountId = account(0);
 pub const OPERATOR: AccountId = account(1);
@@ -78,7 +78,8 @@ pub enum MapperError {
 /// What the events came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Counts {
-    pub deposits: u64,
+    /// Each opened, given a session key, and funded.
+    pub accounts: u64,
     pub times: u64,
     pub marks: u64,
     pub places: u64,
@@ -163,12 +164,31 @@ impl Mapper {
         })
     }
 
-    /// Appends the commands that come before the first event: every trader's deposit.
-    pub fn start(&mut self, out: &mut Vec<Command>) {
+    /// Appends the commands that come before the first event: every trader's account, its session key and its deposit.
+    ///
+    /// # Panics
+    /// If there are fewer wallets than traders.
+    pub fn start(&mut self, wallets: &Wallets, out: &mut Vec<Command>) {
         for trader in 0..self.accounts {
-            let deposit = Deposit { account: self.account_of(trader), amount: self.deposit };
-            self.issue(Command::Deposit(deposit), None, out);
-            self.counts.deposits += 1;
+            let (sender, account) = (OPERATOR, self.account_of(trader));
+            let register = Register {
+                sender,
+                account,
+                key: Wallets::KEY,
+                replaces: false,
+                withdraws: true,
+                expiry: Wallets::EXPIRY,
+                public_key: wallets.public_key(account),
+            };
+            let commands = [
+                Command::Open(Open { sender, account, owner: Wallets::owner(account) }),
+                Command::Register(register),
+                Command::Deposit(Deposit { sender, account, amount: self.deposit }),
+            ];
+            for command in commands {
+                self.issue(command, None, out);
+            }
+            self.counts.accounts += 1;
         }
     }
 

@@ -1,7 +1,7 @@
 //! Real order flow: other venues' recordings, read as one stream of events and turned into commands.
 //!
 //! [`Flow`] reads a file, whose compression and format it finds by content, into [`FlowEvent`]s in ticks and lots. A
-//! [`Mapper`] turns these into commands against a running engine.
+//! [`Mapper`] turns these into commands against a running engine, and the [`Wallets`] of those who ask for them sign.
 //!
 //! | format | what a line is | events |
 //! |---|---|---|
@@ -30,6 +30,7 @@ mod input;
 mod mapper;
 #[cfg(test)]
 mod tests;
+mod wallets;
 
 use std::{collections::VecDeque, path::Path, sync::Arc};
 
@@ -48,6 +49,7 @@ pub use self::{
     mapper::{
         ACCOUNTS_MAX, Counts, FEE_ACCOUNT, FIRST_TRADER, Feedback, Mapper, MapperError, OPERATOR, ORACLE, OrderEvent,
     },
+    wallets::{KEY_SEED_DEFAULT, Wallets},
 };
 
 /// How many events are read ahead to find the first price.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use holdfast_protocol::{
-    AccountId, Amend, Batch, BatchHeader, Cancel, Command, Mark, MarketId, OrderId, Outcome, Place, Price, Reject,
-    SelfTrade, Side, Size, Time, TimeInForce, TimeMs, wire::encode_command,
+    AccountId, Amend, Batch, BatchHeader, Cancel, Command, Instruction, Mark, MarketId, OrderId, Outcome, Place, Price,
+    Reject, SelfTrade, Side, Size, Time, TimeInForce, TimeMs, wire::encode_instruction,
 };
 
 use self::venue::Venue;
@@ -577,12 +577,13 @@ struct Replay {
 }
 
 fn replay(flow: Flow, accounts: u32) -> (Replay, Option<FlowError>) {
-    let genesis = default_genesis(&flow.instrument(), flow.first_price());
+    let wallets = wallets(accounts);
+    let genesis = default_genesis(&flow.instrument(), flow.first_price(), &wallets);
     genesis.validate().unwrap();
     let mapper = Mapper::new(&genesis, market(), accounts).unwrap();
     let mut replay = Replay { mapper, venue: Venue::default(), commands: vec![], outcomes: vec![] };
     let mut issued = Vec::new();
-    replay.mapper.start(&mut issued);
+    replay.mapper.start(&wallets, &mut issued);
     replay.execute(&mut issued);
     for event in flow {
         match event {
@@ -613,7 +614,7 @@ impl Replay {
         let mut bytes: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
         for command in &self.commands {
             let mut encoded = Vec::new();
-            encode_command(command, &mut encoded);
+            encode_instruction(&Instruction { key: Wallets::KEY, command: *command }, &mut encoded);
             let (count, total) = bytes.entry(command.kind()).or_default();
             (*count, *total) = (*count + 1, *total + encoded.len());
         }
@@ -621,9 +622,17 @@ impl Replay {
     }
 
     fn batch(&self) -> Batch {
-        let (commands, outcomes) = (self.commands.clone(), self.outcomes.clone());
-        Batch { header: BatchHeader { number: 1 }, commands, outcomes }
+        let instruct = |&command| Instruction { key: Wallets::KEY, command };
+        let instructions = self.commands.iter().map(instruct).collect();
+        Batch { header: BatchHeader { number: 1 }, instructions, outcomes: self.outcomes.clone(), seals: vec![] }
     }
+}
+
+/// Made once per number of traders: it takes a curve point each.
+fn wallets(traders: u32) -> std::sync::Arc<Wallets> {
+    static MADE: std::sync::Mutex<BTreeMap<u32, std::sync::Arc<Wallets>>> = std::sync::Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap();
+    made.entry(traders).or_insert_with(|| Wallets::new(KEY_SEED_DEFAULT, traders).into()).clone()
 }
 
 fn market() -> MarketId {
@@ -637,11 +646,13 @@ fn account(raw: u32) -> AccountId {
 /// A mapper of one market at 100 ticks, past its deposits.
 fn started(accounts: u32) -> Mapper {
     let instrument = Instrument { symbol: "T".into(), tick_decimals: 0, lot_decimals: 0 };
-    let mut mapper = Mapper::new(&default_genesis(&instrument, price(100)), market(), accounts).unwrap();
-    let mut deposits = Vec::new();
-    mapper.start(&mut deposits);
-    assert_eq!(deposits.len(), accounts as usize);
-    deposits.iter().for_each(|deposit| mapper.observe(deposit, Outcome::Accepted, &[]));
+    let wallets = wallets(accounts);
+    let genesis = default_genesis(&instrument, price(100), &wallets);
+    let mut mapper = Mapper::new(&genesis, market(), accounts).unwrap();
+    let mut issued = Vec::new();
+    mapper.start(&wallets, &mut issued);
+    assert_eq!(issued.len(), 3 * accounts as usize);
+    issued.iter().for_each(|command| mapper.observe(command, Outcome::Accepted, &[]));
     mapper
 }
 
@@ -826,24 +837,29 @@ fn file_without_marks_is_marked_at_our_own_fills() {
 fn deposits_together_stay_below_the_cap() {
     let instrument = Instrument { symbol: "T".into(), tick_decimals: 0, lot_decimals: 0 };
     for (first_price, accounts) in [(1, 1), (1, ACCOUNTS_MAX), (u32::MAX, 1), (u32::MAX, ACCOUNTS_MAX)] {
-        let genesis = default_genesis(&instrument, price(first_price));
+        let wallets = wallets(accounts);
+        let genesis = default_genesis(&instrument, price(first_price), &wallets);
         genesis.validate().unwrap();
         let mut mapper = Mapper::new(&genesis, market(), accounts).unwrap();
-        let mut deposits = Vec::new();
-        mapper.start(&mut deposits);
-        let amounts = deposits.iter().map(|command| match command {
-            Command::Deposit(deposit) => deposit.amount.get(),
-            other => panic!("{other:?}"),
+        let mut issued = Vec::new();
+        mapper.start(&wallets, &mut issued);
+        let amounts = issued.iter().filter_map(|command| match command {
+            Command::Deposit(deposit) => Some(deposit.amount.get()),
+            _ => None,
         });
-        let total: u128 = amounts.sum();
+        let (count, total) = amounts.fold((0, 0u128), |(count, total), amount| (count + 1, total + amount));
+        assert_eq!(count, accounts);
         assert!(total > 0 && total <= holdfast_protocol::limits::DEPOSITS_MAX, "{first_price}, {accounts}: {total}");
-        assert!(matches!(deposits[0], Command::Deposit(deposit) if deposit.account == account(3)));
+        assert!(matches!(issued[0], Command::Open(open) if open.account == account(3) && open.sender == OPERATOR));
+        assert!(matches!(issued[1], Command::Register(register) if register.account == account(3)));
+        assert!(matches!(issued[2], Command::Deposit(deposit) if deposit.account == account(3)));
     }
 }
 
 #[test]
 fn mapper_of_no_accounts_or_an_absent_market_is_refused() {
-    let genesis = default_genesis(&Instrument { symbol: "T".into(), tick_decimals: 0, lot_decimals: 0 }, price(1));
+    let instrument = Instrument { symbol: "T".into(), tick_decimals: 0, lot_decimals: 0 };
+    let genesis = default_genesis(&instrument, price(1), &wallets(1));
     let check = |market: u32, accounts: u32, expected: &str| {
         let error = Mapper::new(&genesis, MarketId::new(market).unwrap(), accounts).err().unwrap();
         assert_eq!(error.to_string(), expected);
@@ -905,11 +921,10 @@ fn check_capture(path: &Path, places_min: u64) {
     assert!(different * 50 < theirs.len(), "{different} of {} levels differ", theirs.len());
     assert!(ours.len() <= theirs.len());
 
-    let commands = replay.commands.len().min(holdfast_protocol::batch::COMMANDS_MAX);
-    let Batch { header, commands: mut first, mut outcomes } = replay.batch();
-    first.truncate(commands);
-    outcomes.truncate(commands);
-    let batch = Batch { header, commands: first, outcomes };
+    let commands = replay.commands.len().min(holdfast_protocol::batch::INSTRUCTIONS_MAX);
+    let mut batch = replay.batch();
+    batch.instructions.truncate(commands);
+    batch.outcomes.truncate(commands);
     let bytes = batch.encode();
     println!("batch of {commands} commands: {} bytes, {:.2} each", bytes.len(), bytes.len() as f64 / commands as f64);
     assert_eq!(Batch::decode(&bytes).unwrap(), batch);
@@ -918,6 +933,34 @@ fn check_capture(path: &Path, places_min: u64) {
 #[test]
 fn bundled_sample_replays_to_the_book_of_its_source() {
     check_capture(&sample(), 2_000);
+}
+
+#[test]
+fn requests_keep_their_order_and_are_what_their_sessions_sign() {
+    let instrument = Instrument { symbol: "T".into(), tick_decimals: 0, lot_decimals: 0 };
+    let mut wallets = Wallets::new("a seed", 2);
+    let genesis = default_genesis(&instrument, price(100), &wallets);
+    let mut mapper = Mapper::new(&genesis, market(), 2).unwrap();
+    let mut commands = Vec::new();
+    mapper.start(&wallets, &mut commands);
+    let cancels =
+        [3, 4, 3].map(|id| Command::CancelAll(holdfast_protocol::CancelAll { account: account(id), market: market() }));
+    commands.extend(cancels);
+    // In bunches, which must not matter: the sequencer knows whether a signature is that of its session's head.
+    let mut sequencer = holdfast_exchange::Sequencer::new(holdfast_exchange::Engine::new(&genesis).unwrap());
+    for bunch in commands.chunks(4) {
+        let requests = wallets.request_all(bunch);
+        assert!(requests.iter().map(|request| request.instruction.command).eq(bunch.iter().copied()));
+        sequencer.submit_all(&requests, |_, result| assert_eq!(result, Ok(Outcome::Accepted)));
+    }
+    let (batch, _) = sequencer.close_batch();
+    assert_eq!(batch.instructions.len(), commands.len());
+    assert_eq!(batch.seals.len(), 3, "those of the operator and the two traders");
+    // Another seed, other keys; the same seed, the same.
+    assert_ne!(Wallets::new("another", 1).public_key(ORACLE), wallets.public_key(ORACLE));
+    assert_eq!(Wallets::new("a seed", 1).public_key(ORACLE), wallets.public_key(ORACLE));
+    assert_ne!(wallets.public_key(OPERATOR), wallets.public_key(ORACLE));
+    assert_ne!(Wallets::owner(OPERATOR), Wallets::owner(ORACLE));
 }
 
 #[test]

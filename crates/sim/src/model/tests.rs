@@ -1,9 +1,11 @@
 //! One small scenario per rule, with the numbers worked out. Unless a test says otherwise: one market, mark 100, initial
 //! margin 10%, maintenance margin 5%, no fees, positions up to 1000 lots, 4 open orders, a mark moves by at most 20%.
+//! Accounts below 20 are open, and each has a key in place 0 that may do all, for ever; the time is 1000.
 
-use holdfast_protocol::{Amount, MarketGenesis};
+use holdfast_protocol::{AccountGenesis, Amount, Deployment, KeyGenesis, MarketGenesis, Open, Register, Revoke};
 
 use super::*;
+use crate::{keyring::public_key, stream::NEVER};
 use Reject::*;
 use SelfTrade::*;
 use TimeInForce::*;
@@ -20,6 +22,10 @@ const FIRST: u32 = limits::FIRST_ORDER;
 
 fn account(id: u32) -> AccountId {
     AccountId::new(id).unwrap()
+}
+
+fn key(index: u32) -> KeyIndex {
+    KeyIndex::new(index).unwrap()
 }
 
 fn market(id: u32) -> MarketId {
@@ -47,12 +53,19 @@ fn rules() -> MarketGenesis {
 }
 
 fn genesis(markets: Vec<MarketGenesis>) -> Genesis {
+    let open = |id| AccountGenesis {
+        account: account(id),
+        owner: Address::repeat_byte(1),
+        keys: vec![KeyGenesis { public_key: public_key(id), withdraws: true, expiry: NEVER }],
+    };
     Genesis {
+        deployment: Deployment { chain_id: 1, contract: Address::ZERO },
         time: TimeMs::new(1000).unwrap(),
         oracle: account(ORACLE),
         operator: account(OPERATOR),
         fee_account: account(HOUSE),
         quote_decimals: 6,
+        accounts: (0..20).map(open).collect(),
         markets,
     }
 }
@@ -94,18 +107,27 @@ impl Bench {
         self
     }
 
+    /// A command signed with its signer's key in place 0.
+    fn ask(&mut self, command: Command) -> Outcome {
+        self.ask_with(0, command)
+    }
+
+    fn ask_with(&mut self, index: u32, command: Command) -> Outcome {
+        self.0.run(&Instruction { key: key(index), command })
+    }
+
     fn deposit(&mut self, id: u32, amount: u128) -> Outcome {
-        let amount = Amount::new(amount).unwrap();
-        self.0.apply(&Command::Deposit(Deposit { account: account(id), amount }))
+        let (sender, amount) = (account(OPERATOR), Amount::new(amount).unwrap());
+        self.ask(Command::Deposit(Deposit { sender, account: account(id), amount }))
     }
 
     fn withdraw(&mut self, id: u32, amount: u128) -> Outcome {
         let amount = Amount::new(amount).unwrap();
-        self.0.apply(&Command::Withdraw(Withdraw { account: account(id), amount }))
+        self.ask(Command::Withdraw(Withdraw { account: account(id), amount }))
     }
 
     fn place(&mut self, place: Place) -> Outcome {
-        self.0.apply(&Command::Place(place))
+        self.ask(Command::Place(place))
     }
 
     /// Places orders that must be accepted.
@@ -116,21 +138,21 @@ impl Bench {
     }
 
     fn cancel(&mut self, id: u32, order: OrderId) -> Outcome {
-        self.0.apply(&Command::Cancel(Cancel { account: account(id), order }))
+        self.ask(Command::Cancel(Cancel { account: account(id), order }))
     }
 
     fn cancel_all(&mut self, id: u32) -> Outcome {
-        self.0.apply(&Command::CancelAll(CancelAll { account: account(id), market: market(0) }))
+        self.ask(Command::CancelAll(CancelAll { account: account(id), market: market(0) }))
     }
 
     fn amend(&mut self, id: u32, order: OrderId, price: u32, size: u64) -> Outcome {
         let (price, size) = (Price::new(price).unwrap(), Size::new(size).unwrap());
-        self.0.apply(&Command::Amend(Amend { account: account(id), order, self_trade: ExpireMaker, price, size }))
+        self.ask(Command::Amend(Amend { account: account(id), order, self_trade: ExpireMaker, price, size }))
     }
 
     fn mark(&mut self, sender: u32, price: u32) -> Outcome {
         let (sender, price) = (account(sender), Price::new(price).unwrap());
-        self.0.apply(&Command::Mark(Mark { sender, market: market(0), price }))
+        self.ask(Command::Mark(Mark { sender, market: market(0), price }))
     }
 
     fn marks(&mut self, prices: &[u32]) {
@@ -140,11 +162,11 @@ impl Bench {
     }
 
     fn time(&mut self, sender: u32, time: u64) -> Outcome {
-        self.0.apply(&Command::Time(Time { sender: account(sender), time: TimeMs::new(time).unwrap() }))
+        self.ask(Command::Time(Time { sender: account(sender), time: TimeMs::new(time).unwrap() }))
     }
 
     fn release(&mut self, id: u32, in_market: u32) -> Outcome {
-        self.0.apply(&Command::Release(Release { account: account(id), market: market(in_market) }))
+        self.ask(Command::Release(Release { account: account(id), market: market(in_market) }))
     }
 
     fn collateral(&self, id: u32) -> i128 {
@@ -648,7 +670,7 @@ fn cancel_all_frees_slots_in_ascending_order() {
     assert_eq!(bench.cancel_all(ALICE), ACCEPTED);
     assert_eq!(bench.cancel_all(CAROL), ACCEPTED);
     let elsewhere = CancelAll { account: account(ALICE), market: market(1) };
-    assert_eq!(bench.0.apply(&Command::CancelAll(elsewhere)), rejected(UnknownMarket));
+    assert_eq!(bench.ask(Command::CancelAll(elsewhere)), rejected(UnknownMarket));
 }
 
 // Amend.
@@ -730,7 +752,7 @@ fn a_mark_moves_up_to_its_limit() {
     // 20% of 120 is 24.
     assert_eq!(bench.mark(ORACLE, 96), ACCEPTED);
     let unknown = Mark { sender: account(ORACLE), market: market(1), price: Price::new(0).unwrap() };
-    assert_eq!(bench.0.apply(&Command::Mark(unknown)), rejected(UnknownMarket));
+    assert_eq!(bench.ask(Command::Mark(unknown)), rejected(UnknownMarket));
 }
 
 #[test]
@@ -780,17 +802,199 @@ fn releasing_the_highest_entry_lowers_entries_by_one_only() {
     assert_eq!((high(&bench), bench.0.held_entry(account(ALICE), market(0))), (2, Some(1)));
 }
 
+// Session keys. Dave's account, 20, is not open.
+
+const DAVE: u32 = 20;
+
+fn open(id: u32) -> Open {
+    Open { sender: account(OPERATOR), account: account(id), owner: Address::repeat_byte(9) }
+}
+
+/// Puts a key that may do all, for ever, into a free place.
+fn register(id: u32, index: u32) -> Register {
+    Register {
+        sender: account(OPERATOR),
+        account: account(id),
+        key: key(index),
+        replaces: false,
+        withdraws: true,
+        expiry: NEVER,
+        public_key: public_key(30),
+    }
+}
+
+fn revoke(id: u32, index: u32) -> Revoke {
+    Revoke { sender: account(OPERATOR), account: account(id), key: key(index) }
+}
+
+#[test]
+fn an_account_is_opened_once_and_by_the_operator() {
+    let mut bench = Bench::new(rules());
+    assert_eq!(bench.ask(Command::Open(Open { sender: account(ALICE), ..open(BOB) })), rejected(NotOperator));
+    assert_eq!(bench.ask(Command::Open(open(ALICE))), rejected(AccountOpen));
+    assert_eq!(bench.deposit(DAVE, 0), rejected(AccountNotOpen));
+    assert_eq!(bench.ask(Command::Open(open(DAVE))), ACCEPTED);
+    assert_eq!(bench.0.owner(account(DAVE)), Some(Address::repeat_byte(9)));
+    assert_eq!(bench.ask(Command::Open(open(DAVE))), rejected(AccountOpen));
+    assert_eq!(bench.deposit(DAVE, 1), ACCEPTED);
+}
+
+#[test]
+fn only_the_operator_deposits() {
+    let mut bench = Bench::new(rules());
+    let deposit = Deposit { sender: account(ALICE), account: account(DAVE), amount: Amount::new(0).unwrap() };
+    assert_eq!(bench.ask(Command::Deposit(deposit)), rejected(NotOperator));
+    let deposit = Deposit { sender: account(OPERATOR), ..deposit };
+    assert_eq!(bench.ask(Command::Deposit(deposit)), rejected(AccountNotOpen));
+    let deposit = Deposit { account: account(ALICE), ..deposit };
+    assert_eq!(bench.ask(Command::Deposit(deposit)), rejected(AmountZero));
+}
+
+#[test]
+fn an_instruction_without_a_registered_key_is_not_let_in() {
+    let mut bench = Bench::new(rules());
+    let before = bench.0.snapshot();
+    for (id, index) in [(DAVE, 0), (ALICE, 1)] {
+        let command = Command::Place(buy(id, 100, 1));
+        assert_eq!(bench.0.apply(&Instruction { key: key(index), command }), None);
+    }
+    assert_eq!(bench.0.snapshot(), before);
+}
+
+#[test]
+fn register_rejects_in_order_of_precedence() {
+    // Each line mends the fault that the line before was rejected for, and keeps all later ones.
+    let mut bench = Bench::new(rules());
+    let command = Register { sender: account(ALICE), replaces: true, ..register(DAVE, 0) };
+    assert_eq!(bench.ask(Command::Register(command)), rejected(NotOperator));
+    let command = Register { sender: account(OPERATOR), ..command };
+    assert_eq!(bench.ask(Command::Register(command)), rejected(AccountNotOpen));
+    let command = Register { account: account(OPERATOR), ..command };
+    assert_eq!(bench.ask(Command::Register(command)), rejected(OwnKey));
+    // An own key can neither be replaced nor registered: there is one.
+    assert_eq!(bench.ask(Command::Register(Register { replaces: false, ..command })), rejected(OwnKey));
+    let command = Register { key: key(3), ..command };
+    bench.0.set_generation(account(OPERATOR), key(3), limits::GENERATIONS_MAX - 1);
+    assert_eq!(bench.ask(Command::Register(command)), rejected(KeyUnknown));
+    let command = Register { replaces: false, ..command };
+    assert_eq!(bench.ask(Command::Register(command)), rejected(KeyWornOut));
+    bench.0.set_generation(account(OPERATOR), key(3), limits::GENERATIONS_MAX - 2);
+    assert_eq!(bench.ask(Command::Register(command)), ACCEPTED);
+    assert_eq!(bench.ask(Command::Register(command)), rejected(KeyInUse));
+    assert_eq!(bench.ask(Command::Register(Register { replaces: true, ..command })), rejected(KeyWornOut));
+}
+
+#[test]
+fn revoke_rejects_in_order_of_precedence() {
+    let mut bench = Bench::new(rules());
+    let command = Revoke { sender: account(ALICE), ..revoke(OPERATOR, 0) };
+    assert_eq!(bench.ask(Command::Revoke(command)), rejected(NotOperator));
+    assert_eq!(bench.ask(Command::Revoke(revoke(OPERATOR, 0))), rejected(OwnKey));
+    assert_eq!(bench.ask(Command::Revoke(revoke(ALICE, 1))), rejected(KeyUnknown));
+    assert_eq!(bench.ask(Command::Revoke(revoke(DAVE, 0))), rejected(KeyUnknown));
+    assert_eq!(bench.ask(Command::Revoke(revoke(ALICE, 0))), ACCEPTED);
+    assert_eq!(bench.ask(Command::Revoke(revoke(ALICE, 0))), rejected(KeyUnknown));
+    // Another key of the operator may take away the first.
+    assert_eq!(bench.ask(Command::Register(register(OPERATOR, 1))), ACCEPTED);
+    assert_eq!(bench.ask_with(1, Command::Revoke(revoke(OPERATOR, 0))), ACCEPTED);
+    assert_eq!(bench.0.apply(&Instruction { key: key(0), command: Command::Revoke(revoke(BOB, 0)) }), None);
+}
+
+#[test]
+fn a_session_counts_its_instructions_and_a_place_its_keys() {
+    let mut bench = Bench::rich(rules());
+    let session = |bench: &Bench| {
+        let SessionState { public_key, unsealed, generation, sequence, .. } = bench.0.session(account(ALICE), key(0));
+        (public_key, unsealed, generation, sequence)
+    };
+    assert_eq!(session(&bench), (Some(public_key(ALICE)), false, 1, 0));
+    assert_eq!(bench.place(buy(ALICE, 90, 1)), ACCEPTED);
+    assert_eq!(bench.place(buy(ALICE, 90, 0)), rejected(SizeZero));
+    assert_eq!(session(&bench), (Some(public_key(ALICE)), true, 1, 2));
+    // Alice and the operator, who has funded her.
+    assert_eq!(bench.0.system().unsealed, 2);
+    bench.0.seal(account(ALICE), key(0));
+    assert_eq!(session(&bench), (Some(public_key(ALICE)), false, 1, 2));
+    assert_eq!(bench.0.system().unsealed, 1);
+    assert_eq!(bench.ask(Command::Register(Register { replaces: true, ..register(ALICE, 0) })), ACCEPTED);
+    assert_eq!(session(&bench), (Some(public_key(30)), false, 2, 0));
+    assert_eq!(bench.ask(Command::Revoke(revoke(ALICE, 0))), ACCEPTED);
+    assert_eq!(bench.0.session(account(ALICE), key(0)), SessionState { generation: 2, ..SessionState::default() });
+    assert_eq!(bench.ask(Command::Register(register(ALICE, 0))), ACCEPTED);
+    assert_eq!(session(&bench), (Some(public_key(30)), false, 3, 0));
+}
+
+#[test]
+fn a_key_does_not_go_unsealed() {
+    let mut bench = Bench::rich(rules());
+    assert_eq!(bench.place(buy(ALICE, 90, 1)), ACCEPTED);
+    let revoke = |sender, index| {
+        let command = Command::Revoke(Revoke { sender: account(sender), ..revoke(ALICE, index) });
+        Instruction { key: key(0), command }
+    };
+    let before = bench.0.snapshot();
+    // Neither accepted nor rejected.
+    assert_eq!(bench.0.apply(&revoke(OPERATOR, 0)), None);
+    assert_eq!(bench.0.snapshot(), before);
+    // Nobody else's word is a reason to seal it.
+    assert_eq!(bench.0.apply(&revoke(BOB, 0)), Some(rejected(NotOperator)));
+    assert_eq!(bench.0.apply(&revoke(ALICE, 0)), Some(rejected(NotOperator)));
+    bench.0.seal(account(ALICE), key(0));
+    assert_eq!(bench.0.apply(&revoke(OPERATOR, 0)), Some(ACCEPTED));
+}
+
+#[test]
+#[should_panic(expected = "only what is unsealed is sealed")]
+fn a_session_is_not_sealed_twice() {
+    Bench::new(rules()).0.seal(account(ALICE), key(0));
+}
+
+#[test]
+fn a_key_expires_after_its_last_moment() {
+    let mut bench = Bench::rich(rules());
+    let until = Register { expiry: TimeMs::new(1500).unwrap(), ..register(ALICE, 1) };
+    assert_eq!(bench.ask(Command::Register(until)), ACCEPTED);
+    assert_eq!(bench.time(OPERATOR, 1500), ACCEPTED);
+    assert_eq!(bench.ask_with(1, Command::Place(buy(ALICE, 90, 1))), ACCEPTED);
+    assert_eq!(bench.time(OPERATOR, 1501), ACCEPTED);
+    assert_eq!(bench.ask_with(1, Command::Place(buy(ALICE, 90, 0))), rejected(KeyExpired));
+    assert_eq!(
+        bench.ask_with(1, Command::Cancel(Cancel { account: account(ALICE), order: order(0, 0) })),
+        rejected(KeyExpired)
+    );
+    assert_eq!(bench.0.session(account(ALICE), key(1)).sequence, 3);
+    assert_eq!(bench.cancel(ALICE, order(FIRST, 1)), ACCEPTED);
+}
+
+#[test]
+fn a_key_withdraws_only_if_it_may() {
+    let mut bench = Bench::rich(rules());
+    assert_eq!(bench.ask(Command::Register(Register { withdraws: false, ..register(ALICE, 1) })), ACCEPTED);
+    let withdraw =
+        |amount| Command::Withdraw(Withdraw { account: account(ALICE), amount: Amount::new(amount).unwrap() });
+    assert_eq!(bench.ask_with(1, withdraw(0)), rejected(KeyNotPermitted));
+    assert_eq!(bench.ask_with(1, Command::Place(buy(ALICE, 90, 1))), ACCEPTED);
+    assert_eq!(bench.ask(withdraw(1)), ACCEPTED);
+}
+
 // Over random streams.
 
 #[test]
-fn a_rejected_command_changes_nothing() {
+fn a_rejected_command_changes_only_its_session() {
     for scenario in crate::Scenario::all() {
         let (mut model, mut stream) = (scenario.model(), scenario.stream(2));
         for _ in 0..5_000 {
-            let command = stream.next(&model);
-            let before = model.snapshot();
-            if model.apply(&command) != ACCEPTED {
-                assert_eq!(before, model.snapshot(), "{}, seed 2, {command:?}", scenario.name);
+            let instruction = stream.next(&model);
+            if let Some((account, key)) = model.seal_due(&instruction) {
+                model.seal(account, key);
+            }
+            let mut expected = model.snapshot();
+            if model.apply(&instruction) != Some(ACCEPTED) {
+                let session = expected.sessions.get_mut(&instruction.session()).unwrap();
+                expected.system.unsealed += u32::from(!session.unsealed);
+                session.unsealed = true;
+                session.sequence += 1;
+                assert_eq!(expected, model.snapshot(), "{}, seed 2, {instruction:?}", scenario.name);
                 assert!(model.fills().is_empty());
             }
         }
@@ -802,18 +1006,48 @@ fn only_what_was_touched_changes() {
     for scenario in crate::Scenario::all() {
         let (mut model, mut stream) = (scenario.model(), scenario.stream(3));
         for _ in 0..3_000 {
-            let command = stream.next(&model);
+            let instruction = stream.next(&model);
+            if let Some((account, key)) = model.seal_due(&instruction) {
+                model.seal(account, key);
+            }
             let before = model.snapshot();
-            model.apply(&command);
-            let after = model.snapshot();
+            model.apply(&instruction).unwrap();
+            let (after, touched) = (model.snapshot(), model.touched());
+            let context = format!("{}, seed 3, {instruction:?}", scenario.name);
             for (id, account) in &after.accounts {
                 let same = before.accounts.get(id) == Some(account);
-                assert!(same || model.touched().accounts.contains(id), "{}, seed 3, {command:?}", scenario.name);
+                assert!(same || touched.accounts.contains(id), "{context}");
+            }
+            for (id, owner) in &after.owners {
+                let same = before.owners.get(id) == Some(owner);
+                assert!(same || touched.accounts.contains(id), "{context}");
+            }
+            for (place, session) in &after.sessions {
+                let same = before.sessions.get(place) == Some(session);
+                assert!(same || touched.sessions.contains(place), "{context}");
             }
             for (id, (old, new)) in before.books.iter().zip(&after.books).enumerate() {
                 let id = market(id as u32);
                 let same = old == new && before.marks[index_of(id)] == after.marks[index_of(id)];
-                assert!(same || model.touched().markets.contains(&id), "{}, seed 3, {command:?}", scenario.name);
+                assert!(same || touched.markets.contains(&id), "{context}");
+            }
+        }
+    }
+}
+
+/// Whatever happens to keys, the oracle and the operator can go on.
+#[test]
+fn the_roles_keep_a_key_that_never_expires() {
+    for scenario in crate::Scenario::all() {
+        let (mut model, mut stream) = (scenario.model(), scenario.stream(4));
+        for _ in 0..5_000 {
+            model.run(&stream.next(&model));
+            for role in [ORACLE, OPERATOR] {
+                let lasts = |index| {
+                    let session = model.session(account(role), key(index));
+                    session.public_key.is_some() && session.expiry == NEVER
+                };
+                assert!((0..4).any(lasts), "{}, seed 4, account {role}", scenario.name);
             }
         }
     }
