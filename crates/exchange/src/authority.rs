@@ -272,7 +272,7 @@ fn admit_one(store: &Store, chains: &mut Chains, request: &Request) -> Result<(C
     Err(Refusal::Signature { account: session.0, key: session.1 })
 }
 
-/// Checks published seals against the heads that their sessions have, all of them together. On refusal, the first of them that is at fault.
+/// Checks published seals against the heads that their sessions have, all of them together. On refusal, one of them that is at fault.
 pub fn check_seals(store: &Store, seals: &[Seal]) -> Result<Vec<Verified>, Refusal> {
     let mut claims = Vec::with_capacity(seals.len());
     let mut checked = Vec::with_capacity(seals.len());
