@@ -3,6 +3,7 @@
 //! One test proves, and tampers with copies of that; two forge what is published before anybody proves it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -14,6 +15,7 @@ use holdfast_cli::{
     commands::{audit, prove, verify},
     dir::{BatchRecord, Dir},
     error::Result,
+    execute::execute,
     keystore::{self, Cost},
     ui::Ui,
 };
@@ -35,6 +37,7 @@ const POSITIONS: usize = 6;
 const DEPOSIT: u32 = 1;
 const PLACE: u32 = 3;
 const REGISTER: u32 = 11;
+const MUTATIONS: u32 = 2_000;
 const WAIT_MAX: Duration = Duration::from_secs(120);
 
 fn holdfast(arguments: &[&str]) -> Command {
@@ -521,6 +524,84 @@ fn forged_instructions_are_refused() {
     );
     forgery.refused(invent(replace), &says);
     forgery.audited().expect("every change was undone");
+}
+
+/// A splitmix64 generator: the seed is the test's, so that a failure repeats.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((word ^ word >> 31) % bound as u64) as usize
+    }
+}
+
+/// Changes something about who asks for what, and in which order. `None` if the bytes are no batch any more.
+fn mutate(batch: &Batch, random: &mut Random) -> Option<Batch> {
+    let mut changed = batch.clone();
+    let (instructions, seals) = (&mut changed.instructions, &mut changed.seals);
+    let [one, other] = [0, 1].map(|_| random.below(instructions.len()));
+    let [seal, place] = [0, 1].map(|_| random.below(seals.len()));
+    match random.below(8) {
+        0 => instructions.swap(one, other),
+        1 => instructions.swap(one, one.saturating_sub(1)),
+        2 => instructions[one] = instructions[other],
+        3 => {
+            let moved = instructions.remove(one);
+            instructions.insert(other.min(instructions.len()), moved);
+        }
+        4 => {
+            let moved = Seal { after: one as u32, ..seals.remove(seal) };
+            seals.insert(seals.partition_point(|seal| seal.after <= moved.after), moved);
+        }
+        5 => seals[seal] = seals[place],
+        6 => {
+            seals.remove(seal);
+        }
+        _ => {
+            let mut bytes = batch.encode();
+            let at = random.below(bytes.len());
+            bytes[at] ^= 1 << random.below(8);
+            return Batch::decode(&bytes).ok().filter(|batch| batch.header.number == 1);
+        }
+    }
+    Some(changed)
+}
+
+/// The operator may choose the order of what different sessions ask for, and nothing else.
+#[test]
+fn what_is_accepted_is_what_each_session_has_signed() {
+    let forgery = Forgery::new();
+    let asked = |batch: &Batch| {
+        let mut asked: BTreeMap<(AccountId, KeyIndex), Vec<Instruction>> = BTreeMap::new();
+        for instruction in &batch.instructions {
+            asked.entry(instruction.session()).or_default().push(*instruction);
+        }
+        asked
+    };
+    let engine = forgery.dir.engine().expect("a valid genesis");
+    execute(&mut engine.clone(), &forgery.honest, |_| {}).expect("it is in order");
+    let honest = asked(&forgery.honest);
+    let seed = 1;
+    let mut random = Random(seed);
+    let (mut accepted, mut refused) = (0, 0);
+    for _ in 0..MUTATIONS {
+        let Some(batch) = mutate(&forgery.honest, &mut random) else { continue };
+        match execute(&mut engine.clone(), &batch, |_| {}) {
+            Ok(()) => {
+                assert_eq!(asked(&batch), honest, "seed {seed}");
+                accepted += 1;
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(
+        accepted > MUTATIONS / 50 && refused > MUTATIONS / 2,
+        "seed {seed}: {accepted} accepted, {refused} refused"
+    );
 }
 
 #[test]

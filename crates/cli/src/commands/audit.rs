@@ -121,7 +121,10 @@ impl Report {
             ),
             ("signed", format!("{} checked, which cover every command", count(self.seals, "signature"))),
             ("root", self.new_root.clone()),
-            ("verdict", format!("{}: every outcome and every root is what the rules give", good("in order"))),
+            (
+                "verdict",
+                format!("{}: every outcome and every root is what the rules give, and all is signed", good("in order")),
+            ),
         ])
     }
 }

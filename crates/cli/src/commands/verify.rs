@@ -137,7 +137,7 @@ impl Report {
             (
                 "verdict",
                 format!(
-                    "{}: every root follows from the one before by the rules and the published commands",
+                    "{}: every root follows from the one before by the rules and the published commands, and all are signed",
                     good("valid")
                 ),
             ),
