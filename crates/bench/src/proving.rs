@@ -122,10 +122,32 @@ pub fn run(input: Option<&Path>, batch_size: usize, batches: Option<usize>, acco
     };
     let (mut proven, mut totals) = (0usize, Totals::default());
     // Opening accounts is not what is measured: it is proven, but apart.
-    let (prepare, rest) = instructions.split_at(start);
+    let (prepare, mut rest) = instructions.split_at(start);
     let mut preparing = Totals::default();
     let (batch, _) = source.next(prepare);
     preparing.prove(&prover, &mut store, &mut tree, &batch);
+    if single > 0 {
+        // The flow's first commands: with a signature a session, and with one for every instruction.
+        let chunk;
+        (chunk, rest) = rest.split_at(single.min(rest.len()));
+        let (before, before_tree) = (store.clone(), tree.clone());
+        let (chained, _) = source.next(chunk);
+        let mut once = Totals::default();
+        once.prove(&prover, &mut store, &mut tree, &chained);
+        let (mut before, mut before_tree) = (before, before_tree);
+        let mut each = Totals::default();
+        each.prove(&prover, &mut before, &mut before_tree, &source.sealed_each(chained));
+        let rate = |totals: &Totals| chunk.len() as f64 / totals.seconds();
+        println!(
+            "the first {} commands, a signature each: {:.0} commands/s, {:.0} cells a command; with one a session ({}): {:.0} commands/s, {:.0} cells a command",
+            chunk.len(),
+            rate(&each),
+            each.cells as f64 / chunk.len() as f64,
+            once.seals,
+            rate(&once),
+            once.cells as f64 / chunk.len() as f64,
+        );
+    }
     for chunk in rest.chunks(batch_size).take(batches.unwrap_or(usize::MAX)) {
         let (batch, root) = source.next(chunk);
         totals.prove(&prover, &mut store, &mut tree, &batch);
@@ -165,28 +187,6 @@ pub fn run(input: Option<&Path>, batch_size: usize, batches: Option<usize>, acco
             "  {table:22} {height:>9} {width:>6} {cells:>12} {:>10.0} {:>14.1}",
             cells as f64 / proven as f64,
             messages as f64 / proven as f64
-        );
-    }
-
-    if single > 0 {
-        // The same flow goes on, with a signature proven for every instruction.
-        let chunk = &rest[proven..(proven + single).min(rest.len())];
-        let (before, before_tree) = (store.clone(), tree.clone());
-        let (chained, _) = source.next(chunk);
-        let mut once = Totals::default();
-        once.prove(&prover, &mut store, &mut tree, &chained);
-        let (mut store, mut tree) = (before, before_tree);
-        let mut each = Totals::default();
-        each.prove(&prover, &mut store, &mut tree, &source.sealed_each(chained));
-        let rate = |totals: &Totals| chunk.len() as f64 / totals.seconds();
-        println!(
-            "the next {} commands, a signature each: {:.0} commands/s, {:.0} cells a command; with one a session ({}): {:.0} commands/s, {:.0} cells a command",
-            chunk.len(),
-            rate(&each),
-            each.cells as f64 / chunk.len() as f64,
-            once.seals,
-            rate(&once),
-            once.cells as f64 / chunk.len() as f64,
         );
     }
 }

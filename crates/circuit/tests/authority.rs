@@ -2,7 +2,10 @@
 
 mod common;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use common::{
     Refusal,
@@ -27,9 +30,9 @@ use holdfast_circuit::{
     witness::Builder,
 };
 use holdfast_crypto::{Digest, scalar::Scalar};
-use holdfast_exchange::{Sequencer, slots::Kind, step::Step};
+use holdfast_exchange::{Refusal as NotLetIn, Sequencer, slots::Kind, step::Step};
 use holdfast_protocol::{
-    Command, Instruction, Outcome, Register, Reject, Request, Revoke,
+    Command, Instruction, Outcome, Register, Reject, Request, Revoke, Seal,
     authority::Session,
     cells::{batch_digest, digest_absorb, digest_start},
 };
@@ -562,27 +565,119 @@ fn a_key_lost_while_unsealed_violates_its_guard() {
     }
 }
 
-/// Whether the command is refused does not matter: it finds the key sealed. A key's own command never finds it so, and is always refused.
+/// What the engine does not let in has no rows that are accepted, and what it lets in has: an instruction of a key that is not registered, and one of the operator, accepted or rejected,
+/// about a key that is not sealed (but for the key that it signs with).
 #[test]
-fn a_key_is_sealed_before_a_refused_replacement_but_for_its_own() {
+fn what_the_engine_does_not_let_in_is_refused() {
     let checker = checker();
-    let by_bob = Revoke { sender: id(BOB), account: id(ALICE), key: key_index(0) };
-    for (instruction, reject, step) in [
-        (register(ALICE, 0, false, 40), Reject::KeyInUse, Step::Register),
-        (first(Command::Revoke(by_bob)), Reject::NotOperator, Step::Revoke),
+    let by_bob = |instruction: Instruction| match instruction.command {
+        Command::Register(c) => first(Command::Register(Register { sender: id(BOB), ..c })),
+        Command::Revoke(c) => first(Command::Revoke(Revoke { sender: id(BOB), ..c })),
+        _ => unreachable!("a command about a key"),
+    };
+    let no_key = |account: u32, key: u32| Err(NotLetIn::NoKey { account: id(account), key: key_index(key) });
+    let unsealed = |account: u32, key: u32| Err(NotLetIn::Unsealed { account: id(account), key: key_index(key) });
+    let rejected = |reject| Ok(Outcome::Rejected(reject));
+    let by_third = |instruction: Instruction| Instruction { key: key_index(3), ..instruction };
+    for (instruction, expected, refusal_expected) in [
+        (by_third(buy(ALICE, 9_985, 10)), no_key(ALICE, 3), Some(in_step(Step::Authorise))),
+        (buy(DAVE, 9_985, 10), no_key(DAVE, 0), Some(in_step(Step::Authorise))),
+        (register(ALICE, 0, true, 40), unsealed(ALICE, 0), Some(in_step(Step::Register))),
+        (register(ALICE, 0, false, 40), unsealed(ALICE, 0), Some(in_step(Step::Register))),
+        (revoke(ALICE, 0), unsealed(ALICE, 0), Some(in_step(Step::Revoke))),
+        (by_second(revoke(OPERATOR, 0)), unsealed(OPERATOR, 0), Some(in_step(Step::Revoke))),
+        (by_bob(register(ALICE, 0, true, 40)), rejected(Reject::NotOperator), None),
+        (by_bob(revoke(ALICE, 0)), rejected(Reject::NotOperator), None),
+        (register(OPERATOR, 0, true, 40), rejected(Reject::OwnKey), None),
+        (revoke(OPERATOR, 0), rejected(Reject::OwnKey), None),
+        (revoke(ALICE, 1), Ok(Outcome::Accepted), None),
+        (revoke(ALICE, 2), rejected(Reject::KeyUnknown), None),
     ] {
-        let mut forger = alice_asked();
-        assert_eq!(apply(&mut forger, &instruction), Outcome::Rejected(reject));
-        check(&forger.finish(&checker, false), in_step(step));
-        let mut forger = alice_asked();
-        forger.seal(&mut Honest, FIRST_SESSION);
-        assert_eq!(apply(&mut forger, &instruction), Outcome::Rejected(reject));
-        assert_eq!(refusal(&forger.close(&checker)), None);
+        let before = [buy(ALICE, 9_985, 10), deposit(ALICE, 100)];
+        let stage = Stage::new();
+        let (mut engine, mut store) = (stage.engine.clone(), stage.store().clone());
+        let mut builder = Builder::new(&mut store, 0, digest_start(2));
+        let mut forger = stage.forger();
+        for instruction in &before {
+            assert_eq!(engine.instruct(instruction), Ok(Outcome::Accepted));
+            assert_eq!(builder.apply(instruction), Ok(Outcome::Accepted));
+            apply(&mut forger, instruction);
+        }
+        let digest = builder.digest();
+        assert_eq!(engine.instruct(&instruction), expected, "{instruction:?}");
+        assert_eq!(builder.apply(&instruction), expected, "{instruction:?}");
+        assert_eq!(
+            (builder.sequence(), builder.digest() == digest),
+            (2 + u32::from(expected.is_ok()), expected.is_err())
+        );
+        apply(&mut forger, &instruction);
+        assert_eq!(refusal(&forger.finish(&checker, false)), refusal_expected, "{instruction:?}");
+        assert_eq!(expected.is_ok(), refusal_expected.is_none());
     }
-    for instruction in [register(OPERATOR, 0, true, 40), revoke(OPERATOR, 0)] {
-        let mut forger = stage();
-        assert_eq!(apply(&mut forger, &instruction), Outcome::Rejected(Reject::OwnKey));
-        assert_eq!(refusal(&forger.close(&checker)), None);
+}
+
+/// Seals that the engine refuses; the state and the rows are as before.
+#[test]
+fn what_is_no_seal_changes_nothing() {
+    let stage = Stage::new();
+    let (mut store, mut tree) = (stage.store().clone(), stage.tree().clone());
+    let mut builder = Builder::new(&mut store, 0, digest_start(2));
+    let (account, key) = (id(ALICE), key_index(0));
+    let seal = |signature| Seal { after: 0, account, key, signature };
+    let own = secret(secret_of(ALICE, 0));
+    let sealed = stage.store().session(ALICE, 0).head;
+    assert_eq!(builder.seal(&seal(own.sign(&sealed))), Err(NotLetIn::Sealed { account, key }));
+    assert_eq!(builder.apply(&buy(ALICE, 9_985, 10)), Ok(Outcome::Accepted));
+    let head = signed_heads(&[buy(ALICE, 9_985, 10)])[0];
+    for signature in [own.sign(&sealed), secret(secret_of(ALICE, SECOND)).sign(&head)] {
+        assert_eq!(builder.seal(&seal(signature)), Err(NotLetIn::Signature { account, key }));
+    }
+    let nobody = Seal { key: key_index(3), ..seal(own.sign(&head)) };
+    assert_eq!(builder.seal(&nobody), Err(NotLetIn::NoKey { account, key: key_index(3) }));
+    assert_eq!((builder.unsealed(), builder.signatures()), (1, 0));
+    assert_eq!(builder.seal(&seal(own.sign(&head))), Ok(()));
+    assert_eq!((builder.unsealed(), builder.signatures()), (0, 1));
+    assert_eq!(refusal(&builder.finish(&mut tree, true)), None);
+}
+
+/// Of a session whose key is replaced or revoked, every cell that should change is kept as it was: the key, what it may do, and its place in the chain, so that old
+/// signatures would be good again.
+#[test]
+fn a_session_that_keeps_something_of_its_old_key_violates_the_step() {
+    let checker = checker();
+    let cells = |forger: &mut Forger| -> Vec<i64> {
+        let versions = forger.versions((Kind::Session, ALICE, 0));
+        versions.last().expect("a slot has a first version").cells.clone()
+    };
+    let Command::Register(fields) = register(ALICE, 0, true, 40).command else { unreachable!("a registration") };
+    let other = Register { withdraws: false, expiry: time_of(START), ..fields };
+    for (step, instruction) in [(Step::Register, first(Command::Register(other))), (Step::Revoke, revoke(ALICE, 0))] {
+        let old = cells(&mut stage());
+        let run = |column: usize, added: i64| {
+            let mut forger = stage();
+            assert_eq!(forger.apply(&mut Adder { clock: 2, column, added }, &instruction), Outcome::Accepted);
+            forger
+        };
+        let new = cells(&mut run(usize::MAX, 0));
+        let mut kept = BTreeSet::new();
+        for column in 2..checker.table(Table::Step(step)).width {
+            let Ok(mut forger) = catch_unwind(AssertUnwindSafe(|| run(column, 1))) else { continue };
+            let changed: Vec<usize> = (0..new.len())
+                .zip(cells(&mut forger))
+                .filter(|&(at, cell)| cell != new[at])
+                .map(|(at, _)| at)
+                .collect();
+            let &[at] = &changed[..] else { continue };
+            let mut forger = run(column, old[at] - new[at]);
+            if old[at] != new[at] && cells(&mut forger)[at] == old[at] {
+                // (It may be a field of the command that was changed, which is not the published one.)
+                let refusal = refusal(&forger.finish(&checker, false)).expect("the lie is refused");
+                kept.extend((refusal == in_step(step)).then_some(at));
+            }
+        }
+        let expected: BTreeSet<usize> = (0..new.len()).filter(|&at| old[at] != new[at]).collect();
+        assert_eq!(kept, expected, "{step:?}");
+        assert!(expected.len() > 20);
     }
 }
 

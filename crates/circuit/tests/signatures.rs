@@ -12,7 +12,10 @@ use std::collections::BTreeMap;
 use common::{
     checker,
     forge::Claim,
-    ladder::{Fault, Forgery, Pair, Rows, Slope, faults, ladder, look_ups, pair, refill, refill_sloped, signature},
+    ladder::{
+        Fault, Forgery, Pair, Rows, Slope, faults, ladder_column, look_ups, pair, refill, refill_sloped,
+        signature_column,
+    },
 };
 use holdfast_circuit::{
     air::Table,
@@ -142,7 +145,7 @@ fn extreme_scalars() -> Vec<Scalar> {
 
 /// Heads of extreme cells.
 fn extreme_heads() -> Vec<Digest> {
-    vec![Digest::default(), [-F::ONE; 8], std::array::from_fn(|i| F::from_usize(i)), [F::from_u32(1 << 27); 8]]
+    vec![Digest::default(), [-F::ONE; 8], std::array::from_fn(F::from_usize), [F::from_u32(1 << 27); 8]]
 }
 
 #[test]
@@ -349,7 +352,7 @@ fn another_spelling_of_a_small_cell_is_refused() {
         // Nor if it is denied that the top is 15, whatever its inverse.
         for inverse in [F::ZERO, F::ONE, dice.cell()] {
             let cells = rows.row_mut(row);
-            (cells[ladder::IS_LAST], cells[ladder::INVERSE]) = (F::ZERO, inverse);
+            (cells[ladder_column::IS_LAST], cells[ladder_column::INVERSE]) = (F::ZERO, inverse);
             assert_eq!(only(&faults_of(&checker, &rows)), alone);
         }
     }
@@ -446,16 +449,16 @@ fn a_sum_of_equal_points_is_refused_whatever_its_slope() {
         match bit(row, 0).map(|bit| bit == F::ONE) {
             [false, false] => pair(&LADDER_OFFSET),
             [true, false] => pair(&generator),
-            [false, true] => at(row, ladder::OFFSET_KEY),
-            [true, true] => at(row, ladder::OFFSET_BOTH),
+            [false, true] => at(row, ladder_column::OFFSET_KEY),
+            [true, true] => at(row, ladder_column::OFFSET_BOTH),
         }
     };
     let term = terms(row);
     let put = |row: &mut [F], at: usize, value: &Septic| row[at..at + 7].copy_from_slice(&value.0);
     let with = |before: Pair, slope: Slope| {
         let mut cells = row.to_vec();
-        put(&mut cells, ladder::BEFORE, &before[0]);
-        put(&mut cells, ladder::BEFORE + 7, &before[1]);
+        put(&mut cells, ladder_column::BEFORE, &before[0]);
+        put(&mut cells, ladder_column::BEFORE + 7, &before[1]);
         let bits: Vec<[F; 2]> = (0..BITS).map(|at| bit(row, at)).collect();
         refill_sloped(&mut cells, slope, |bit| bits[bit]);
         cells
@@ -609,11 +612,11 @@ fn a_ladder_of_another_key_is_refused() {
             };
             let cells = rows.row_mut(row);
             if let Some(before) = before {
-                cells[ladder::BEFORE..][..14].copy_from_slice(&before);
+                cells[ladder_column::BEFORE..][..14].copy_from_slice(&before);
             }
             for (at, point) in [
-                (ladder::OFFSET_KEY, pair(&LADDER_OFFSET)),
-                (ladder::OFFSET_BOTH, pair(&plus(&LADDER_OFFSET, &GENERATOR))),
+                (ladder_column::OFFSET_KEY, pair(&LADDER_OFFSET)),
+                (ladder_column::OFFSET_BOTH, pair(&plus(&LADDER_OFFSET, &GENERATOR))),
             ] {
                 cells[at..][..7].copy_from_slice(&point[0].0);
                 cells[at + 7..][..7].copy_from_slice(&point[1].0);
@@ -626,15 +629,15 @@ fn a_ladder_of_another_key_is_refused() {
         assert_eq!(only(&faults_of(&checker, &rows)), [(unbalanced(Bus::Ladder), 4)]);
         // And the row of the signature computes them itself.
         for at in [0, 1] {
-            let column = signature::SUMS + at * signature::SUM + 14;
-            let point = rows.row_mut(0)[ladder::OFFSET_KEY + 14 * at..][..14].to_vec();
+            let column = signature_column::SUMS + at * signature_column::SUM + 14;
+            let point = rows.row_mut(0)[ladder_column::OFFSET_KEY + 14 * at..][..14].to_vec();
             rows.signature[column..][..14].copy_from_slice(&point);
         }
         assert_eq!(faults_of(&checker, &rows).keys().cloned().collect::<Vec<_>>(), [Fault::Constraint(SIGNATURE)]);
         // Nor does a valid signature of one's own help, whatever is put into its row.
         let mut rows = own.forgery().rows();
-        rows.signature[signature::KEY..][..14]
-            .copy_from_slice(&victim.forgery().rows().signature[signature::KEY..][..14]);
+        rows.signature[signature_column::KEY..][..14]
+            .copy_from_slice(&victim.forgery().rows().signature[signature_column::KEY..][..14]);
         assert!(!faults_of(&checker, &rows).is_empty());
     }
 }
@@ -672,20 +675,20 @@ fn rows_of_ladders_out_of_place_are_refused() {
         let removed = skipped.remove(row);
         refused(&skipped, "skipped");
         for after in &mut skipped[row..(row / ROWS + 1) * ROWS - 1] {
-            after[ladder::STEP] -= F::ONE;
+            after[ladder_column::STEP] -= F::ONE;
         }
         refused(&skipped, "skipped and renumbered");
         let mut repeated = honest.clone();
         repeated.insert(row, removed);
         refused(&repeated, "repeated");
         for after in &mut repeated[row + 1..(row / ROWS + 1) * ROWS + 1] {
-            after[ladder::STEP] += F::ONE;
+            after[ladder_column::STEP] += F::ONE;
         }
         refused(&repeated, "repeated and renumbered");
         for other in 0..row {
             let mut renumbered = honest.clone();
-            renumbered[row][ladder::STEP] = honest[other][ladder::STEP];
-            renumbered[other][ladder::STEP] = honest[row][ladder::STEP];
+            renumbered[row][ladder_column::STEP] = honest[other][ladder_column::STEP];
+            renumbered[other][ladder_column::STEP] = honest[row][ladder_column::STEP];
             if row % ROWS != other % ROWS {
                 refused(&renumbered, "renumbered");
             }
@@ -693,7 +696,7 @@ fn rows_of_ladders_out_of_place_are_refused() {
             let mut exchanged = honest.clone();
             exchanged.swap(row, other);
             let (low, high) = exchanged.split_at_mut(row);
-            std::mem::swap(&mut low[other][ladder::STEP], &mut high[0][ladder::STEP]);
+            std::mem::swap(&mut low[other][ladder_column::STEP], &mut high[0][ladder_column::STEP]);
             if row % ROWS != other % ROWS {
                 refused(&exchanged, "exchanged");
             }
@@ -701,8 +704,8 @@ fn rows_of_ladders_out_of_place_are_refused() {
         // The ladder goes on from the middle of another one.
         let other = (row + ROWS) % honest.len();
         let mut crossed = honest.clone();
-        let before = honest[other][ladder::BEFORE..][..14].to_vec();
-        crossed[row][ladder::BEFORE..][..14].copy_from_slice(&before);
+        let before = honest[other][ladder_column::BEFORE..][..14].to_vec();
+        crossed[row][ladder_column::BEFORE..][..14].copy_from_slice(&before);
         let bits: Vec<[F; 2]> =
             (0..BITS).map(|bit| [0, 1].map(|of| honest[row][LADDER_HEAD + bit * BIT_WIDTH + of])).collect();
         refill(&mut crossed[row], |bit| bits[bit]);
@@ -725,21 +728,21 @@ fn mixtures_of_a_valid_and_an_invalid_signature_are_refused() {
     let checker = checker();
     let mut dice = Dice::new();
     let groups: [std::ops::Range<usize>; 9] = [
-        signature::KEY..signature::HEAD,
-        signature::HEAD..signature::COMMITMENT,
-        signature::COMMITMENT..signature::HASHES,
-        signature::HASHES..signature::HASHES + 24,
-        signature::HASHES + 24..signature::TOP,
-        signature::TOP..signature::SUMS,
-        signature::SUMS..signature::SUMS + signature::SUM,
-        signature::SUMS + signature::SUM..signature::SUMS + 2 * signature::SUM,
-        signature::SUMS + 2 * signature::SUM..signature::SUMS + 3 * signature::SUM,
+        signature_column::KEY..signature_column::HEAD,
+        signature_column::HEAD..signature_column::COMMITMENT,
+        signature_column::COMMITMENT..signature_column::HASHES,
+        signature_column::HASHES..signature_column::HASHES + 24,
+        signature_column::HASHES + 24..signature_column::TOP,
+        signature_column::TOP..signature_column::SUMS,
+        signature_column::SUMS..signature_column::SUMS + signature_column::SUM,
+        signature_column::SUMS + signature_column::SUM..signature_column::SUMS + 2 * signature_column::SUM,
+        signature_column::SUMS + 2 * signature_column::SUM..signature_column::SUMS + 3 * signature_column::SUM,
     ];
     let ladder_groups = [
-        ladder::BEFORE..ladder::OFFSET_KEY,
-        ladder::OFFSET_KEY..ladder::CHALLENGE,
-        ladder::CHALLENGE..ladder::TOP,
-        ladder::TOP..LADDER_HEAD,
+        ladder_column::BEFORE..ladder_column::OFFSET_KEY,
+        ladder_column::OFFSET_KEY..ladder_column::CHALLENGE,
+        ladder_column::CHALLENGE..ladder_column::TOP,
+        ladder_column::TOP..LADDER_HEAD,
         LADDER_HEAD..LADDER_WIDTH,
     ];
     let mut mixed = 0;

@@ -18,7 +18,8 @@ use common::{
         wrong_neighbour,
     },
     authority::{
-        altered_extension, repeated_ladder, seal_by_invention, seal_without_signature,  unregistered_key, unsealed_batch, unsealed_batch_denied, unsealed_key_lost,
+        altered_extension, repeated_ladder, seal_by_invention, seal_without_signature, unregistered_key,
+        unsealed_batch, unsealed_batch_denied, unsealed_key_lost,
     },
     carry_out, checker, engine,
     forge::Honest,
@@ -53,7 +54,12 @@ fn refusal(segment: Segment) -> Result<(), String> {
 }
 
 /// Executes a batch, and proves it in segments of at most `rows` steps and an instruction, or a signature.
-fn prove_batch(engine: &mut Engine, number: u32, instructions: &[Instruction], rows: usize) -> (Batch, Vec<SegmentProof>) {
+fn prove_batch(
+    engine: &mut Engine,
+    number: u32,
+    instructions: &[Instruction],
+    rows: usize,
+) -> (Batch, Vec<SegmentProof>) {
     let mut rehearsal = engine.clone();
     let batch = carry_out(&mut rehearsal, number, instructions);
     let limits = SegmentLimits { rows, ..SegmentLimits::default() };

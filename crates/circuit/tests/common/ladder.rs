@@ -30,7 +30,7 @@ pub type Lows = [u32; ROWS];
 
 const POINT: usize = 14;
 /// Columns of a row of the signature table: the key, the head, R, the hashes, the top bit of s, and the three sums.
-pub mod signature {
+pub mod signature_column {
     pub const KEY: usize = 1;
     pub const HEAD: usize = KEY + super::POINT;
     pub const COMMITMENT: usize = HEAD + 8;
@@ -41,7 +41,7 @@ pub mod signature {
     pub const SUM: usize = 2 * 7 + super::POINT;
 }
 /// Columns of a row of the ladder: step, A before, O − P, O + G − P, the challenge, its first cell's top bits, whether they are 15, the inverse.
-pub mod ladder {
+pub mod ladder_column {
     pub const STEP: usize = 1;
     pub const BEFORE: usize = 2;
     pub const OFFSET_KEY: usize = BEFORE + super::POINT;
@@ -51,8 +51,11 @@ pub mod ladder {
     pub const IS_LAST: usize = TOP + 1;
     pub const INVERSE: usize = IS_LAST + 1;
 }
-const _: () = assert!(signature::SUMS + 3 * signature::SUM == SIGNATURE_WIDTH && ladder::INVERSE + 1 == LADDER_HEAD);
-const _: () = assert!(ladder::INVERSE + 1 + BITS * BIT_WIDTH == LADDER_WIDTH && BITS * ROWS + 1 == SCALAR_BITS);
+const _: () = assert!(DIGEST_CELLS == ROWS);
+const _: () = assert!(
+    signature_column::SUMS + 3 * signature_column::SUM == SIGNATURE_WIDTH && ladder_column::INVERSE + 1 == LADDER_HEAD
+);
+const _: () = assert!(ladder_column::INVERSE + 1 + BITS * BIT_WIDTH == LADDER_WIDTH && BITS * ROWS + 1 == SCALAR_BITS);
 
 pub fn pair(point: &Affine) -> Pair {
     [*point.x(), *point.y()]
@@ -93,7 +96,10 @@ pub struct Rows {
 impl Rows {
     pub fn claim(&self) -> Claim {
         let cell = |at: usize| self.signature[at];
-        (std::array::from_fn(|i| cell(signature::KEY + i)), std::array::from_fn(|i| cell(signature::HEAD + i)))
+        (
+            std::array::from_fn(|i| cell(signature_column::KEY + i)),
+            std::array::from_fn(|i| cell(signature_column::HEAD + i)),
+        )
     }
     pub fn row_mut(&mut self, row: usize) -> &mut [F] {
         &mut self.ladder[row * LADDER_WIDTH..][..LADDER_WIDTH]
@@ -231,11 +237,11 @@ pub fn refill(row: &mut [F], bits: impl Fn(usize) -> [F; 2]) {
 pub fn refill_sloped(row: &mut [F], slope: Slope, bits: impl Fn(usize) -> [F; 2]) {
     let pair_at =
         |row: &[F], at: usize| -> Pair { [0, 7].map(|offset| Septic(std::array::from_fn(|i| row[at + offset + i]))) };
-    let [offset_key, offset_both] = [ladder::OFFSET_KEY, ladder::OFFSET_BOTH].map(|at| pair_at(row, at));
+    let [offset_key, offset_both] = [ladder_column::OFFSET_KEY, ladder_column::OFFSET_BOTH].map(|at| pair_at(row, at));
     let offset = pair(&LADDER_OFFSET);
     let generator = pair(&LADDER_OFFSET.add_distinct(&GENERATOR).expect("different points"));
     let forgery = Forgery { slope, ..Forgery::new(offset, Digest::default(), offset, &Scalar::ZERO) };
-    let mut accumulator = pair_at(row, ladder::BEFORE);
+    let mut accumulator = pair_at(row, ladder_column::BEFORE);
     for bit in 0..BITS {
         let [s, e] = bits(bit);
         let t: Pair = std::array::from_fn(|i| {
@@ -323,5 +329,3 @@ pub fn look_ups(checker: &Checker<'_>, rows: &Rows) -> (Vec<[Digest; 2]>, Vec<u3
     }
     (permutations, ranges)
 }
-
-const _: () = assert!(DIGEST_CELLS == ROWS);
