@@ -55,7 +55,7 @@ enum What {
         #[arg(long, default_value_t = 100)]
         accounts: u32,
         /// Commands to prove besides with a signature each, for comparison; 0 for none.
-        #[arg(long, default_value_t = 1 << 10)]
+        #[arg(long, default_value_t = 1 << 12)]
         single: usize,
     },
 }

@@ -13,7 +13,7 @@ use common::{
     checker,
     forge::Claim,
     ladder::{
-        Fault, Forgery, Pair, Rows, Slope, faults, ladder_column, look_ups, pair, refill, refill_sloped,
+        Fault, Forgery, Pair, Part, Rows, Site, Slope, faults, ladder_column, look_ups, pair, refill, refill_sloped,
         signature_column,
     },
 };
@@ -309,7 +309,12 @@ fn the_largest_cell_of_a_challenge_is_accepted() {
     assert_eq!((forgery.lows[3], forgery.tops[3]), (0, F::from_u32(15)));
     resign(&mut forgery, &case, &secret);
     // The hash alone is wrong.
-    assert_eq!(only(&faults_of(&checker, &forgery.rows())), [(Fault::Lookup(SIGNATURE, Bus::Poseidon2 as u16), 1)]);
+    let mut rows = forgery.rows();
+    let hash = (Fault::Lookup(SIGNATURE, Bus::Poseidon2 as u16), 1);
+    assert_eq!(only(&faults_of(&checker, &rows)), [hash.clone()]);
+    // The inverse of zero is zero.
+    rows.row_mut(3)[ladder_column::INVERSE] = F::ONE;
+    assert_eq!(only(&faults_of(&checker, &rows)), [(Fault::Constraint(LADDER), 1), hash]);
 }
 
 fn only(faults: &BTreeMap<Fault, usize>) -> Vec<(Fault, usize)> {
@@ -542,6 +547,47 @@ fn exceptional_sums_of_the_signature_are_refused() {
             let count = faults[&Fault::Constraint(SIGNATURE)];
             assert_eq!(count == 1, equal, "{faults:?}");
         }
+    }
+}
+
+/// Something else in one place, and all that follows from it: the equation of that place is the only one that fails.
+#[test]
+fn every_equation_refuses_something_by_itself() {
+    let checker = checker();
+    let mut dice = Dice::new();
+    let sums = (0..3).flat_map(|sum| [Part::Slope, Part::Inverse, Part::X, Part::Y].map(|part| Site::Sum(sum, part)));
+    let parts = [Part::Product, Part::Slope, Part::Second, Part::Inverse, Part::X, Part::Y];
+    let bits = (0..ROWS).flat_map(|row| [0, 13, BITS - 1].map(|bit| (row, bit)));
+    let bits = bits.flat_map(|(row, bit)| parts.map(|part| Site::Bit(row, bit, part)));
+    for site in sums.chain(bits) {
+        let forgery = Forgery { altered: Some((site, dice.element())), ..Case::random(&mut dice).forgery() };
+        let faults = faults_of(&checker, &forgery.rows());
+        let (own, other) = match site {
+            Site::Sum(..) => (SIGNATURE, LADDER),
+            Site::Bit(..) => (LADDER, SIGNATURE),
+        };
+        let equations = if matches!(site, Site::Bit(_, _, Part::Product)) { 1..=1 } else { 7..=7 };
+        let violated = faults.get(&Fault::Constraint(own)).copied().unwrap_or(0);
+        assert!(equations.contains(&violated), "{site:?}: {faults:?}");
+        assert!(!faults.contains_key(&Fault::Constraint(other)), "{site:?}: {faults:?}");
+    }
+}
+
+/// The top bit of s, if it is none: the ladder begins where the row of the signature says.
+#[test]
+fn a_top_bit_that_is_none_is_refused() {
+    let checker = checker();
+    let mut dice = Dice::new();
+    let [start, generator] = [pair(&LADDER_START), pair(&plus(&LADDER_START, &GENERATOR))];
+    for top in [F::TWO, -F::ONE, dice.cell()] {
+        let case = Case::random(&mut dice);
+        let begins: Pair = std::array::from_fn(|i| start[i] + (generator[i] - start[i]).scale(top));
+        let mut rows = Forgery { start: Some(begins), ..case.forgery() }.rows();
+        rows.signature[signature_column::TOP] = top;
+        let faults = faults_of(&checker, &rows);
+        assert_eq!(faults.get(&Fault::Constraint(SIGNATURE)), Some(&1), "{faults:?}");
+        // Where it begins is agreed upon; where it ends is not.
+        assert_eq!(faults.get(&unbalanced(Bus::Ladder)), Some(&2), "{faults:?}");
     }
 }
 

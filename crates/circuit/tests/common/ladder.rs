@@ -76,6 +76,29 @@ pub struct Forgery {
     pub start: Option<Pair>,
     /// The slope of a sum of equal points, where there are any.
     pub slope: Slope,
+    /// Something that is filled otherwise, and what is added to it. All else follows from it.
+    pub altered: Option<(Site, Septic)>,
+}
+
+/// A place in the rows of a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Site {
+    /// Of one of the three sums of the signature's row.
+    Sum(usize, Part),
+    /// Of a bit of a row of the ladder.
+    Bit(usize, usize, Part),
+}
+
+/// What a sum, or a bit of the ladder, consists of. (A sum has no second slope, and no product.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The product of both bits (in the first coefficient).
+    Product,
+    Slope,
+    Second,
+    Inverse,
+    X,
+    Y,
 }
 
 /// A slope where any would do.
@@ -125,6 +148,7 @@ impl Forgery {
             tops: [F::ZERO; ROWS],
             start: None,
             slope: Slope::Tangent,
+            altered: None,
         };
         forgery.split_challenge();
         forgery
@@ -156,24 +180,36 @@ impl Forgery {
         }
     }
 
-    fn push_sum(&self, row: &mut Vec<F>, p: &Pair, q: &Pair) -> Pair {
+    /// What is added at a place.
+    fn added(&self, site: Site) -> Septic {
+        match self.altered {
+            Some((altered, added)) if altered == site => added,
+            _ => Septic::ZERO,
+        }
+    }
+
+    fn push_sum(&self, row: &mut Vec<F>, index: usize, p: &Pair, q: &Pair) -> Pair {
+        let added = |part| self.added(Site::Sum(index, part));
         let (slope, inverse) = self.slope(p, q);
-        let x = slope.square() - p[0] - q[0];
-        let sum = [x, slope * (p[0] - x) - p[1]];
+        let (slope, inverse) = (slope + added(Part::Slope), inverse + added(Part::Inverse));
+        let x = slope.square() - p[0] - q[0] + added(Part::X);
+        let sum = [x, slope * (p[0] - x) - p[1] + added(Part::Y)];
         for element in [&slope, &inverse, &sum[0], &sum[1]] {
             row.extend(element.0);
         }
         sum
     }
 
-    /// Fills one bit of a row, from its cells as field elements.
-    fn push_bit(&self, row: &mut Vec<F>, a: &Pair, t: &Pair) -> Pair {
+    /// Fills one bit of a row but for the bits themselves: 2 A + T.
+    fn push_bit(&self, row: &mut Vec<F>, at: [usize; 2], a: &Pair, t: &Pair) -> Pair {
+        let added = |part| self.added(Site::Bit(at[0], at[1], part));
         let (first, inverse) = self.slope(a, t);
+        let (first, inverse) = (first + added(Part::Slope), inverse + added(Part::Inverse));
         let square = first.square();
         let fall = a[0].double() + t[0] - square;
-        let second = a[1].double() * fall.inverse().unwrap_or(Septic::ZERO) - first;
-        let x = second.square() - square + t[0];
-        let after = [x, second * (a[0] - x) - a[1]];
+        let second = a[1].double() * fall.inverse().unwrap_or(Septic::ZERO) - first + added(Part::Second);
+        let x = second.square() - square + t[0] + added(Part::X);
+        let after = [x, second * (a[0] - x) - a[1] + added(Part::Y)];
         for element in [&first, &second, &inverse, &after[0], &after[1]] {
             row.extend(element.0);
         }
@@ -192,9 +228,9 @@ impl Forgery {
         let [offset_generator, start_generator] =
             [LADDER_OFFSET, LADDER_START].map(|point| pair(&point.add_distinct(&GENERATOR).expect("different points")));
         let offset = pair(&LADDER_OFFSET);
-        let offset_key = self.push_sum(&mut signature, &offset, &minus_key);
-        let offset_both = self.push_sum(&mut signature, &offset_generator, &minus_key);
-        self.push_sum(&mut signature, &pair(&LADDER_END), &self.commitment);
+        let offset_key = self.push_sum(&mut signature, 0, &offset, &minus_key);
+        let offset_both = self.push_sum(&mut signature, 1, &offset_generator, &minus_key);
+        self.push_sum(&mut signature, 2, &pair(&LADDER_END), &self.commitment);
 
         let start = if self.scalar[0] { start_generator } else { pair(&LADDER_START) };
         let mut accumulator = self.start.unwrap_or(start);
@@ -211,9 +247,11 @@ impl Forgery {
             for bit in 0..BITS {
                 let s = self.scalar[1 + row * BITS + bit];
                 let e = self.lows[row] >> (BITS - 1 - bit) & 1 != 0;
-                ladder.extend([s, e, s & e].map(F::from_bool));
-                let t = [&offset, &offset_generator, &offset_key, &offset_both][usize::from(s) + 2 * usize::from(e)];
-                accumulator = self.push_bit(&mut ladder, &accumulator, t);
+                let [s, e] = [s, e].map(F::from_bool);
+                let both = s * e + self.added(Site::Bit(row, bit, Part::Product)).0[0];
+                let t = term([s, e, both], [&offset, &offset_generator, &offset_key, &offset_both]);
+                ladder.extend([s, e, both]);
+                accumulator = self.push_bit(&mut ladder, [row, bit], &accumulator, &t);
             }
             challenge.rotate_left(1);
         }
@@ -226,6 +264,13 @@ impl Forgery {
         let last = &rows.ladder[rows.ladder.len() - POINT..];
         [0, 7].map(|at| Septic(std::array::from_fn(|i| last[at + i])))
     }
+}
+
+/// T = O + s (O+G − O) + e (O−P − O) + s e (O+G−P − O+G − O−P + O), by coordinates.
+fn term([s, e, both]: [F; 3], [o, og, ok, okg]: [&Pair; 4]) -> Pair {
+    std::array::from_fn(|i| {
+        o[i] + (og[i] - o[i]).scale(s) + (ok[i] - o[i]).scale(e) + (okg[i] - og[i] - ok[i] + o[i]).scale(both)
+    })
 }
 
 /// Fills the bits of a row of the ladder again from `before` on, with these (field) values of s and e, which need not be bits.
@@ -244,12 +289,9 @@ pub fn refill_sloped(row: &mut [F], slope: Slope, bits: impl Fn(usize) -> [F; 2]
     let mut accumulator = pair_at(row, ladder_column::BEFORE);
     for bit in 0..BITS {
         let [s, e] = bits(bit);
-        let t: Pair = std::array::from_fn(|i| {
-            let both = offset_both[i] - generator[i] - offset_key[i] + offset[i];
-            offset[i] + (generator[i] - offset[i]).scale(s) + (offset_key[i] - offset[i]).scale(e) + both.scale(s * e)
-        });
+        let t = term([s, e, s * e], [&offset, &generator, &offset_key, &offset_both]);
         let mut cells = vec![s, e, s * e];
-        accumulator = forgery.push_bit(&mut cells, &accumulator, &t);
+        accumulator = forgery.push_bit(&mut cells, [0, bit], &accumulator, &t);
         row[LADDER_HEAD + bit * BIT_WIDTH..][..BIT_WIDTH].copy_from_slice(&cells);
     }
 }
