@@ -311,7 +311,7 @@ fn the_largest_cell_of_a_challenge_is_accepted() {
     // The hash alone is wrong.
     let mut rows = forgery.rows();
     let hash = (Fault::Lookup(SIGNATURE, Bus::Poseidon2 as u16), 1);
-    assert_eq!(only(&faults_of(&checker, &rows)), [hash.clone()]);
+    assert_eq!(only(&faults_of(&checker, &rows)), std::slice::from_ref(&hash));
     // The inverse of zero is zero.
     rows.row_mut(3)[ladder_column::INVERSE] = F::ONE;
     assert_eq!(only(&faults_of(&checker, &rows)), [(Fault::Constraint(LADDER), 1), hash]);
