@@ -363,6 +363,25 @@ fn another_spelling_of_a_small_cell_is_refused() {
     }
 }
 
+/// A top that is not 15 is not said to be, though it may have low bits of zero.
+#[test]
+fn whether_a_top_is_fifteen_has_one_answer() {
+    let checker = checker();
+    let mut dice = Dice::new();
+    let secret = dice.scalar();
+    let case = Case::signed(&secret, &dice.scalar(), dice.head());
+    let mut forgery = case.forgery();
+    forgery.hashes[3][5] = F::from_u32(3 << BITS);
+    forgery.split_challenge();
+    resign(&mut forgery, &case, &secret);
+    let mut rows = forgery.rows();
+    let hash = (Fault::Lookup(SIGNATURE, Bus::Poseidon2 as u16), 1);
+    assert_eq!(only(&faults_of(&checker, &rows)), std::slice::from_ref(&hash));
+    let cells = rows.row_mut(5);
+    (cells[ladder_column::IS_LAST], cells[ladder_column::INVERSE]) = (F::ONE, F::ZERO);
+    assert_eq!(only(&faults_of(&checker, &rows)), [(Fault::Constraint(LADDER), 1), hash]);
+}
+
 /// Bits of another challenge, consistently: the tops that would be needed are no tops.
 #[test]
 fn bits_of_another_challenge_are_refused() {
@@ -685,6 +704,26 @@ fn a_ladder_of_another_key_is_refused() {
         rows.signature[signature_column::KEY..][..14]
             .copy_from_slice(&victim.forgery().rows().signature[signature_column::KEY..][..14]);
         assert!(!faults_of(&checker, &rows).is_empty());
+    }
+}
+
+/// A ladder for another challenge: with e = 0 every R = s G is good.
+#[test]
+fn a_ladder_of_another_challenge_is_refused() {
+    let checker = checker();
+    let mut dice = Dice::new();
+    for _ in 0..10 {
+        let nonce = dice.scalar();
+        let case = Case { commitment: times_generator(&nonce), scalar: nonce, ..Case::random(&mut dice) };
+        let honest = case.forgery();
+        let mut forgery = honest.clone();
+        forgery.hashes[3] = Digest::default();
+        forgery.split_challenge();
+        let mut rows = forgery.rows();
+        // In every row alike, but for the hash everything is in order.
+        assert_eq!(only(&faults_of(&checker, &rows)), [(Fault::Lookup(SIGNATURE, Bus::Poseidon2 as u16), 1)]);
+        rows.signature[signature_column::HASHES + 24..][..8].copy_from_slice(&honest.hashes[3]);
+        assert_eq!(only(&faults_of(&checker, &rows)), [(unbalanced(Bus::Ladder), 4)]);
     }
 }
 
