@@ -12,6 +12,7 @@ pub mod air;
 pub mod cells;
 pub mod check;
 mod inverse;
+pub mod last;
 mod lengths;
 pub mod public;
 pub mod row;

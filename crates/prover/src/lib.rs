@@ -1,5 +1,6 @@
 //! Proves segments: keys, and proofs from filled tables.
 
+pub mod aggregate;
 pub mod segments;
 
 pub use segments::{BatchError, SegmentLimits, fill_batch};

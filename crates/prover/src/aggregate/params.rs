@@ -1,0 +1,122 @@
+//! Parameters of the proof system, by layer.
+//!
+//! They are chosen for the layer above to be small: a circuit that verifies a proof grows with its queries, and with the length of the last polynomial that each of them evaluates.
+//! That each gives 100 bits of proven security is a test, on the keys themselves.
+
+use openvm_stark_backend::soundness::SoundnessCalculator;
+use openvm_stark_backend::{SystemParams, WhirProximityStrategy};
+use openvm_stark_sdk::config::challenge_field_bits;
+use openvm_stark_sdk::config::{
+    RECURSION_MAX_CONSTRAINT_DEGREE, SECURITY_BITS_TARGET, log_up_params::log_up_security_params_baby_bear_100_bits,
+};
+
+/// What differs between layers.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer {
+    pub log_blowup: usize,
+    pub l_skip: usize,
+    pub n_stack: usize,
+    pub w_stack: usize,
+    pub log_final_poly_len: usize,
+    pub folding_pow_bits: usize,
+    pub mu_pow_bits: usize,
+    pub query_pow_bits: usize,
+    pub proximity: WhirProximityStrategy,
+    pub k: usize,
+}
+
+impl Layer {
+    pub fn params(self) -> SystemParams {
+        let Self {
+            log_blowup,
+            l_skip,
+            n_stack,
+            w_stack,
+            log_final_poly_len,
+            folding_pow_bits,
+            mu_pow_bits,
+            query_pow_bits,
+            proximity,
+            k,
+        } = self;
+        let regime = proximity.initial_round();
+        let list = SoundnessCalculator::whir_proximity_gap_security(
+            regime,
+            challenge_field_bits(),
+            l_skip + n_stack,
+            log_blowup,
+            w_stack,
+        );
+        SystemParams::new(
+            log_blowup,
+            l_skip,
+            n_stack,
+            w_stack,
+            log_final_poly_len,
+            folding_pow_bits,
+            mu_pow_bits,
+            proximity,
+            SECURITY_BITS_TARGET,
+            log_up_security_params_baby_bear_100_bits(list.log2_list_size),
+            RECURSION_MAX_CONSTRAINT_DEGREE,
+            query_pow_bits,
+            k,
+        )
+    }
+}
+
+/// Leaves.
+pub const LEAF: Layer = Layer {
+    log_blowup: 2,
+    l_skip: 4,
+    n_stack: 17,
+    w_stack: 2048,
+    log_final_poly_len: 5,
+    folding_pow_bits: 4,
+    mu_pow_bits: 13,
+    query_pow_bits: 20,
+    proximity: WhirProximityStrategy::UniqueDecoding,
+    k: 4,
+};
+
+/// Nodes, the first and the others.
+pub const NODE: Layer = Layer {
+    log_blowup: 3,
+    l_skip: 2,
+    n_stack: 17,
+    w_stack: 512,
+    log_final_poly_len: 7,
+    folding_pow_bits: 18,
+    mu_pow_bits: 20,
+    query_pow_bits: 20,
+    proximity: WhirProximityStrategy::ListDecoding { m: 2 },
+    k: 4,
+};
+
+/// The wrap.
+pub const WRAP: Layer = Layer {
+    log_blowup: 6,
+    l_skip: 2,
+    n_stack: 16,
+    w_stack: 64,
+    log_final_poly_len: 6,
+    folding_pow_bits: 20,
+    mu_pow_bits: 22,
+    query_pow_bits: 22,
+    proximity: WhirProximityStrategy::ListDecoding { m: 1 },
+    k: 3,
+};
+
+/// The last proof.
+pub const LAST: Layer = Layer {
+    log_blowup: 6,
+    l_skip: 2,
+    n_stack: 16,
+    w_stack: 32,
+    log_final_poly_len: 6,
+    folding_pow_bits: 20,
+    mu_pow_bits: 22,
+    query_pow_bits: 22,
+    proximity: WhirProximityStrategy::ListDecoding { m: 1 },
+    k: 3,
+};
