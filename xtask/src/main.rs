@@ -14,7 +14,7 @@ usage: cargo xtask <task> [arguments]
   test           all tests
   vectors        checks the golden vectors of signatures against the independent implementation in Python
   tidy           what no other tool checks: layering of the crates, forbidden words, sizes of files
-  bench [what]   benchmarks, built for this processor: engine, authority, root, books, prove (all with defaults if none is named)
+  bench [what]   benchmarks, built for this processor: engine, authority, root, books, prove, aggregate (all with defaults if none is named)
                  cargo xtask bench engine --binance capture.jsonl.gz
                  cargo xtask bench prove --input bitstamp.log.xz --batch 16384 --accounts 100
   long [million] long random tests of the engine against the reference model: that many million commands (10 by default)
@@ -72,7 +72,7 @@ fn bench(rest: &[String]) -> Result<(), String> {
         let arguments: Vec<&str> = base.into_iter().chain(rest.iter().map(String::as_str)).collect();
         return cargo(&arguments, &native);
     }
-    for what in ["engine", "authority", "root", "books", "prove"] {
+    for what in ["engine", "authority", "root", "books", "prove", "aggregate"] {
         let arguments: Vec<&str> = base.into_iter().chain([what]).collect();
         cargo(&arguments, &native)?;
     }

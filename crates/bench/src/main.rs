@@ -1,5 +1,6 @@
 //! Benchmarks. Run them by `cargo xtask bench`, which builds for this processor; every figure comes with machine and parameters.
 
+mod aggregate;
 mod authority;
 mod books;
 mod engine;
@@ -33,6 +34,19 @@ enum What {
         #[arg(long, default_value_t = 1_000_000)]
         commands: usize,
     },
+    /// Replays a file of real flow, proves it, and aggregates the segments into one last proof.
+    Aggregate {
+        /// Any file that `holdfast replay` reads; the bundled sample by default.
+        #[arg(long)]
+        input: Option<PathBuf>,
+        #[arg(long, default_value_t = 1 << 14)]
+        batch: usize,
+        /// Batches, besides the one that opens the accounts.
+        #[arg(long, default_value_t = 3)]
+        batches: usize,
+        #[arg(long, default_value_t = 100)]
+        accounts: u32,
+    },
     /// Session keys natively, on one core: signing, verifying one by one and in batches, chaining.
     Authority,
     /// State roots: touched slots per second on one core.
@@ -65,6 +79,9 @@ fn main() {
     report::machine();
     match arguments.what {
         What::Engine { binance, commands } => engine::run(binance.as_deref(), commands),
+        What::Aggregate { input, batch, batches, accounts } => {
+            aggregate::run(input.as_deref(), batch, batches, accounts);
+        }
         What::Authority => authority::run(),
         What::Root => engine::roots(),
         What::Books { operations } => books::run(operations),

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Signs what was recorded, and puts it into batches: those of the sequencer, or sealed after every instruction.
-struct Batches {
+pub(crate) struct Batches {
     sequencer: Sequencer,
     wallets: Wallets,
     /// Of each instruction of the last batch.
@@ -26,7 +26,17 @@ struct Batches {
 }
 
 impl Batches {
-    fn next(&mut self, instructions: &[Instruction]) -> (Batch, Digest) {
+    pub(crate) fn new(engine: Engine, accounts: u32) -> Self {
+        Self {
+            sequencer: Sequencer::new(engine),
+            wallets: Wallets::new(KEY_SEED_DEFAULT, accounts),
+            signatures: Vec::new(),
+            sign_seconds: 0.0,
+            verify_seconds: 0.0,
+        }
+    }
+
+    pub(crate) fn next(&mut self, instructions: &[Instruction]) -> (Batch, Digest) {
         self.signatures.clear();
         // A new account's key is registered before its own commands come: the sequencer splits there.
         for instructions in instructions.chunks(1 << 10) {
@@ -113,13 +123,7 @@ pub fn run(input: Option<&Path>, batch_size: usize, batches: Option<usize>, acco
         .collect();
     println!("proving {name}: {} commands, {accounts} accounts, batches of {batch_size}", instructions.len());
 
-    let mut source = Batches {
-        sequencer: Sequencer::new(engine),
-        wallets: Wallets::new(KEY_SEED_DEFAULT, accounts),
-        signatures: Vec::new(),
-        sign_seconds: 0.0,
-        verify_seconds: 0.0,
-    };
+    let mut source = Batches::new(engine, accounts);
     let (mut proven, mut totals) = (0usize, Totals::default());
     // Opening accounts is not what is measured: it is proven, but apart.
     let (prepare, mut rest) = instructions.split_at(start);

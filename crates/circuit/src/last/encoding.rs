@@ -198,7 +198,8 @@ fn walk(key: &LastKey, proof: &mut KeccakProof, fields: &mut impl Fields) -> Res
     let whir = &params.whir;
     fields.witness(whir.mu_pow_bits, mu_pow_witness)?;
     let rounds = whir_sumcheck_polys.chunks_mut(whir.k).zip(folding_pow_witnesses.chunks_mut(whir.k));
-    for (round, ((polynomials, witnesses), query_witness)) in rounds.zip(query_phase_pow_witnesses).enumerate() {
+    let rounds = rounds.zip(query_phase_pow_witnesses).zip(&whir.rounds);
+    for (round, (((polynomials, witnesses), query_witness), queries)) in rounds.enumerate() {
         for (evaluations, witness) in polynomials.iter_mut().zip(witnesses) {
             fields.exts(evaluations)?;
             fields.witness(whir.folding_pow_bits, witness)?;
@@ -211,7 +212,7 @@ fn walk(key: &LastKey, proof: &mut KeccakProof, fields: &mut impl Fields) -> Res
             _ => fields.exts(final_poly)?,
         }
         fields.witness(whir.query_phase_pow_bits, query_witness)?;
-        for query in 0..whir.rounds[round].num_queries {
+        for query in 0..queries.num_queries {
             match round.checked_sub(1) {
                 None => {
                     for (rows, paths) in initial_round_opened_rows.iter_mut().zip(&mut *initial_round_merkle_proofs) {

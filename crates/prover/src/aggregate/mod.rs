@@ -17,7 +17,7 @@ use holdfast_circuit::{
         keccak::{KeccakConfig, KeccakTranscript},
         public::LastPublic,
     },
-    public::PublicValues,
+    public::{PublicValues, offset as segment},
     verify::{Config, SegmentProof, VerifyingKey, verify_segment, verifying_key},
 };
 use holdfast_crypto::{
@@ -30,7 +30,7 @@ use openvm_recursion_circuit::system::{
 };
 use openvm_stark_backend::{
     AirRef, EngineDeviceCtx, StarkEngine, StarkProtocolConfig, SystemParams,
-    keygen::types::MultiStarkVerifyingKey,
+    keygen::types::{MultiStarkVerifyingKey, StarkVerifyingParams},
     p3_field::{Field, PrimeCharacteristicRing},
     p3_matrix::{Matrix, dense::RowMajorMatrix},
     proof::Proof,
@@ -188,6 +188,8 @@ pub enum AggregateError {
         "the chain {end} in the middle of a batch, or not with an empty digest of published data: a last proof is over whole batches"
     )]
     Ends { end: &'static str },
+    #[error("proof {index}, {what}: expected {expected}, got {got}")]
+    Key { index: usize, what: &'static str, expected: String, got: String },
     #[error("expected proofs of one layer, got leaves and nodes")]
     Layers,
     #[error("the wrap needs more rows than the last circuit has")]
@@ -226,8 +228,8 @@ pub struct Aggregator {
     node: Poseidon2Layer<NODE_ARITY>,
     /// The constraints of nodes, for nodes over nodes.
     node_constraints: Constraints<Config>,
-    wrap: Poseidon2Layer<1>,
-    /// Made when it is first asked for: it takes longer than all the others.
+    /// This and the last are made when they are first asked for: each takes longer than the others together, and few processes need them.
+    wrap: OnceLock<Poseidon2Layer<1>>,
     last: OnceLock<LastLayer>,
 }
 
@@ -238,7 +240,7 @@ struct LastLayer {
 }
 
 impl Aggregator {
-    /// Makes the keys of all layers but the last.
+    /// Makes the keys of leaves and nodes; those of the other layers are made when they are needed.
     pub fn new() -> Self {
         let segment = verifying_key();
         let segment_key = segment.pre_hash;
@@ -250,20 +252,26 @@ impl Aggregator {
         };
         let first = node(&leaf.key, leaf.child_constraints.commitment);
         let node = node(&first.key, first.child_constraints.commitment);
+        assert_same_shape(&first.key, &node.key);
         let node_constraints = Poseidon2Layer::commit(&node.engine, &node.circuit, &node.key);
-        let cells = KeyCells { hash: node.key.pre_hash, constraints: node_constraints.commitment };
-        let first_constraints = node.child_constraints.commitment;
-        let wrap: Poseidon2Layer<1> = Layer::new(params::WRAP.params(), &node.key, |buses, _| {
-            Arc::new(WrapTable { buses, node: cells, first_constraints })
-        });
-        Self { segment, leaf, first, node, node_constraints, wrap, last: OnceLock::new() }
+        Self { segment, leaf, first, node, node_constraints, wrap: OnceLock::new(), last: OnceLock::new() }
+    }
+
+    fn wrap_layer(&self) -> &Poseidon2Layer<1> {
+        self.wrap.get_or_init(|| {
+            let (node, first_constraints) = (self.node_key(), self.node.child_constraints.commitment);
+            Layer::new(params::WRAP.params(), &self.node.key, |buses, _| {
+                Arc::new(WrapTable { buses, node, first_constraints })
+            })
+        })
     }
 
     fn last_layer(&self) -> &LastLayer {
         self.last.get_or_init(|| {
-            let (wrap_hash, node_constraints) = (self.wrap.key.pre_hash, self.wrap.child_constraints.commitment);
+            let wrap = self.wrap_layer();
+            let (wrap_hash, node_constraints) = (wrap.key.pre_hash, wrap.child_constraints.commitment);
             let layer: Layer<KeccakConfig, KeccakEngine, 1> =
-                Layer::new(params::LAST.params(), &self.wrap.key, |buses, _| {
+                Layer::new(params::LAST.params(), &wrap.key, |buses, _| {
                     Arc::new(LastTable { buses, wrap_hash, node_constraints })
                 });
             let mut cached_commitments = vec![Vec::new(); layer.key.inner.per_air.len()];
@@ -288,9 +296,7 @@ impl Aggregator {
         }
     }
 
-    /// Verifies the proof of a leaf or a node by itself, and returns what it says.
-    ///
-    /// (What it says of the key of nodes is for the last proof to compare.)
+    /// Verifies the proof of a leaf or a node, and returns what it says.
     pub fn verify(&self, stretch: &Stretch) -> Result<NodePublic, String> {
         let Stretch { kind, proof } = stretch;
         let above_nodes = proof.public_values.first().and_then(|values| values.last()) == Some(&F::ONE);
@@ -301,11 +307,27 @@ impl Aggregator {
             Kind::Node => &self.node.child_constraints,
         };
         verify_node(self.key(*kind), constraints.commitment, proof)?;
-        NodePublic::from_cells(&proof.public_values[TABLE])
-            .ok_or_else(|| format!("expected {} public values", NodePublic::CELLS))
+        let public = NodePublic::from_cells(&proof.public_values[TABLE])
+            .ok_or_else(|| format!("expected {} public values", NodePublic::CELLS))?;
+        let same = |what, expected: Digest, got: Digest| {
+            let hex = |digest| digest_to_hex(&digest);
+            if expected == got { Ok(()) } else { Err(format!("{what}: expected {}, got {}", hex(expected), hex(got))) }
+        };
+        same("key of segments", self.segment.pre_hash, public.segment_key)?;
+        match kind {
+            // A node says itself what it takes for the key of nodes, and trusts nodes below it by that.
+            Kind::Node => {
+                let node_key = self.node_key();
+                same("key of nodes", node_key.hash, public.node_key.hash)?;
+                same("constraints of nodes", node_key.constraints, public.node_key.constraints)?;
+            }
+            Kind::Leaf | Kind::First if above_nodes => return Err("it says that it is over nodes".into()),
+            Kind::Leaf | Kind::First => {}
+        }
+        Ok(public)
     }
 
-    /// Proves a leaf over segments, which must lead from one to the next. `data` is the digest of the data published from the chain's beginning to the first of them.
+    /// Proves a leaf over segments, which must lead from one to the next. `data` is the digest of the data published before them: zero where a last proof is to begin.
     pub fn leaf(&self, data: Digest, segments: &[SegmentProof]) -> Result<Stretch, AggregateError> {
         arity(LEAF_ARITY, segments.len())?;
         let mut below = Vec::new();
@@ -355,8 +377,7 @@ impl Aggregator {
         }
         let public = self.verify(node).map_err(|reason| AggregateError::Child { index: 0, reason })?;
         let filled = fill_wrap(&public)?;
-        let layer = &self.wrap;
-        // The wrap knows one key of nodes, and two of those that they verified with.
+        let layer = self.wrap_layer();
         let proofs = std::slice::from_ref(&node.proof);
         let tables = layer.fill(&layer.child, &layer.child_constraints, proofs, filled, None);
         layer.prove(tables.expect("no heights are asked for"))
@@ -364,7 +385,7 @@ impl Aggregator {
 
     /// The key of wraps.
     pub fn wrap_key(&self) -> &VerifyingKey {
-        &self.wrap.key
+        &self.wrap_layer().key
     }
 
     /// Proves the last proof.
@@ -386,7 +407,8 @@ impl Aggregator {
         wrap: &NodeProof,
         heights: Option<&[usize]>,
     ) -> Result<Option<ProvingContext<CpuBackend<KeccakConfig>>>, AggregateError> {
-        verify_node(&self.wrap.key, self.wrap.child_constraints.commitment, wrap)
+        let below = self.wrap_layer();
+        verify_node(&below.key, below.child_constraints.commitment, wrap)
             .map_err(|reason| AggregateError::Child { index: 0, reason })?;
         let public = wrap.public_values[TABLE].clone();
         let trace = RowMajorMatrix::new(public.clone(), LastPublic::CELLS);
@@ -406,6 +428,24 @@ impl Default for Aggregator {
     }
 }
 
+/// One circuit verifies proofs of two keys: all of a key that is a constant in that circuit must be the same. (The constraints are not: they are committed columns.)
+fn assert_same_shape(one: &VerifyingKey, other: &VerifyingKey) {
+    let shape = |key: &VerifyingKey| {
+        let tables = key.inner.per_air.iter();
+        let tables = tables.map(|table| {
+            let preprocessed = table.preprocessed_data.is_some();
+            let constants = (table.num_interactions(), table.max_constraint_degree, table.is_required, preprocessed);
+            let StarkVerifyingParams { width, num_public_values, need_rot } = &table.params;
+            let width = (width.preprocessed, width.cached_mains.clone(), width.common_main);
+            (width, *num_public_values, *need_rot, constants)
+        });
+        let heights: Vec<_> =
+            key.inner.trace_height_constraints.iter().map(|c| (c.coefficients.clone(), c.threshold)).collect();
+        (key.inner.params.clone(), heights, tables.collect::<Vec<_>>())
+    };
+    assert_eq!(shape(one), shape(other), "first nodes and nodes have the same shape, by the choice of parameters");
+}
+
 /// Verifies the proof of a circuit of the recursion, and what it verified with.
 fn verify_node(key: &VerifyingKey, constraints: Digest, proof: &NodeProof) -> Result<(), String> {
     let tables = key.inner.per_air.len();
@@ -413,6 +453,10 @@ fn verify_node(key: &VerifyingKey, constraints: Digest, proof: &NodeProof) -> Re
     if proof.public_values.len() != tables || proof.trace_vdata.len() != tables {
         let got = (proof.public_values.len(), proof.trace_vdata.len());
         return Err(format!("expected {tables} tables, got {} with public values and {} with shapes", got.0, got.1));
+    }
+    let (expected, got) = (key.inner.per_air[TABLE].params.num_public_values, proof.public_values[TABLE].len());
+    if got != expected || proof.trace_vdata[TABLE].is_none() {
+        return Err(format!("expected a table with {expected} public values, got {got}"));
     }
     let height_max = key.inner.params.log_stacked_height();
     if let Some(shape) = proof.trace_vdata.iter().flatten().find(|shape| shape.log_height > height_max) {
@@ -466,13 +510,18 @@ pub fn fill_leaf(
     let mut trace = RowMajorMatrix::new(F::zero_vec(COLUMNS * segments.len().next_power_of_two()), COLUMNS);
     let mut hashed = Vec::new();
     let mut ends: Option<(Point, Point)> = None;
-    for (index, segment) in segments.iter().enumerate() {
+    for (index, cells) in segments.iter().enumerate() {
         let row = trace.row_mut(index);
         row[INDEX] = F::from_usize(index);
         row[VALID] = F::ONE;
-        row[SEGMENT..DATA].copy_from_slice(segment);
+        row[SEGMENT..DATA].copy_from_slice(cells);
         row[DATA..HASHED].copy_from_slice(&data);
-        let (before, after, closed) = points(segment, data);
+        let closes = cells[segment::BATCHES_END] - cells[segment::BATCHES_START];
+        if closes != F::ZERO && closes != F::ONE {
+            let reason = format!("expected it to close no batch or one, got {}", cell_to_canonical(closes));
+            return Err(AggregateError::Child { index, reason });
+        }
+        let (before, after, closed) = points(cells, data);
         if let Some((data, digest)) = closed {
             for i in 0..DIGEST_CELLS {
                 row[HASHED + i] = after.data[i] - data[i];
@@ -499,6 +548,17 @@ pub fn fill_node(below: &[NodePublic], node_key: KeyCells, above_nodes: bool) ->
         row[INDEX] = F::from_usize(index);
         row[VALID] = F::ONE;
         row[CHILD..].copy_from_slice(&child.to_cells());
+        let same = |what, expected: &Digest, got: &Digest| {
+            let (expected, got) = (digest_to_hex(expected), digest_to_hex(got));
+            if expected == got { Ok(()) } else { Err(AggregateError::Key { index, what, expected, got }) }
+        };
+        same("key of segments", &below[0].segment_key, &child.segment_key)?;
+        if above_nodes {
+            same("key of nodes", &node_key.hash, &child.node_key.hash)?;
+            same("constraints of nodes", &node_key.constraints, &child.node_key.constraints)?;
+        } else if child.above_nodes != F::ZERO {
+            return Err(AggregateError::Layers);
+        }
         if let Some(before) = index.checked_sub(1) {
             meet(index, &below[before].after, &child.before)?;
         }

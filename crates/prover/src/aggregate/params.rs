@@ -80,13 +80,15 @@ pub const LEAF: Layer = Layer {
 };
 
 /// Nodes, the first and the others.
+///
+/// They have as many rounds of WHIR as leaves, because a circuit's columns depend on its child's rounds, and first nodes and nodes must have the same columns.
 pub const NODE: Layer = Layer {
     log_blowup: 3,
     l_skip: 2,
     n_stack: 17,
     w_stack: 512,
-    log_final_poly_len: 7,
-    folding_pow_bits: 18,
+    log_final_poly_len: 6,
+    folding_pow_bits: 19,
     mu_pow_bits: 20,
     query_pow_bits: 20,
     proximity: WhirProximityStrategy::ListDecoding { m: 2 },
@@ -95,12 +97,12 @@ pub const NODE: Layer = Layer {
 
 /// The wrap.
 pub const WRAP: Layer = Layer {
-    log_blowup: 6,
+    log_blowup: 5,
     l_skip: 2,
-    n_stack: 16,
+    n_stack: 17,
     w_stack: 64,
-    log_final_poly_len: 6,
-    folding_pow_bits: 20,
+    log_final_poly_len: 7,
+    folding_pow_bits: 18,
     mu_pow_bits: 22,
     query_pow_bits: 22,
     proximity: WhirProximityStrategy::ListDecoding { m: 1 },
@@ -114,9 +116,9 @@ pub const LAST: Layer = Layer {
     n_stack: 16,
     w_stack: 32,
     log_final_poly_len: 6,
-    folding_pow_bits: 20,
-    mu_pow_bits: 22,
-    query_pow_bits: 22,
+    folding_pow_bits: 18,
+    mu_pow_bits: 20,
+    query_pow_bits: 21,
     proximity: WhirProximityStrategy::ListDecoding { m: 1 },
     k: 3,
 };

@@ -22,7 +22,7 @@ pub struct Point {
     /// Batches closed.
     pub batches: F,
     pub time: [F; 3],
-    /// Digest of all data published since the chain's beginning: `compress` over the digests of the batches closed.
+    /// Digest of all data published since the beginning of what one last proof covers: `compress` over the digests of the batches closed.
     pub data: Digest,
 }
 
