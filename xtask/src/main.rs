@@ -4,6 +4,7 @@ mod tidy;
 
 use std::{
     env,
+    path::Path,
     process::{Command, ExitCode},
 };
 
@@ -13,10 +14,13 @@ usage: cargo xtask <task> [arguments]
   ci             everything that CI checks: format, lints, tidiness, tests
   test           all tests
   vectors        checks the golden vectors of signatures against the independent implementation in Python
+  contracts      what CI checks of the contracts: that the artifacts are what the sources compile to, format, tests (needs Node)
   tidy           what no other tool checks: layering of the crates, forbidden words, sizes of files
   bench [what]   benchmarks, built for this processor: engine, authority, root, books, prove, aggregate (all with defaults if none is named)
                  cargo xtask bench engine --binance capture.jsonl.gz
                  cargo xtask bench prove --input bitstamp.log.xz --batch 16384 --accounts 100
+  recursion      proves a small chain down to the last proof, and compares the bundled key with the source (some minutes);
+                 `recursion bless` writes the key and the sample proof anew
   long [million] long random tests of the engine against the reference model: that many million commands (10 by default)
   deny           licences and sources of the dependencies (needs cargo-deny)
 ";
@@ -30,7 +34,9 @@ fn main() -> ExitCode {
         "test" => test(),
         "tidy" => tidy::check(),
         "vectors" => vectors(),
+        "contracts" => contracts(),
         "bench" => bench(&rest),
+        "recursion" => recursion(&rest),
         "long" => long(&rest),
         "deny" => cargo(&["deny", "check"], &[]),
         "" | "help" | "--help" | "-h" => {
@@ -52,6 +58,7 @@ fn ci() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"], &[])?;
     tidy::check()?;
     vectors()?;
+    contracts()?;
     cargo(&["clippy", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
     test()
 }
@@ -63,6 +70,18 @@ fn test() -> Result<(), String> {
 /// Recomputes the signatures' vectors by plain Python integers, and compares.
 fn vectors() -> Result<(), String> {
     run("python3", &["crates/crypto/tests/schnorr_reference.py", "--check"], &[])
+}
+
+/// Installs what the contracts are built with, if it is not there, and checks them.
+fn contracts() -> Result<(), String> {
+    const DIR: &str = "contracts";
+    if !Path::new(DIR).join("node_modules/solc").exists() {
+        run("npm", &["ci", "--prefix", DIR, "--no-audit", "--no-fund"], &[])?;
+    }
+    for script in ["check", "fmt-check", "test"] {
+        run("npm", &["run", "--prefix", DIR, "--silent", script], &[])?;
+    }
+    Ok(())
 }
 
 fn bench(rest: &[String]) -> Result<(), String> {
@@ -77,6 +96,19 @@ fn bench(rest: &[String]) -> Result<(), String> {
         cargo(&arguments, &native)?;
     }
     Ok(())
+}
+
+fn recursion(rest: &[String]) -> Result<(), String> {
+    let bless = match rest {
+        [] => false,
+        [word] if word == "bless" => true,
+        _ => return Err(format!("expected nothing or `bless`, got `{}`", rest.join(" "))),
+    };
+    let mut environment = vec![("RUSTFLAGS", "-C target-cpu=native")];
+    environment.extend(bless.then_some(("HOLDFAST_BLESS", "1")));
+    let base = ["test", "--release", "--locked", "--package", "holdfast-prover", "--test", "recursion"];
+    let arguments: Vec<&str> = base.into_iter().chain(["--", "--ignored", "--nocapture"]).collect();
+    cargo(&arguments, &environment)
 }
 
 fn long(rest: &[String]) -> Result<(), String> {

@@ -8,6 +8,9 @@
 //! proofs/settings.json      verifying key and limits of the segments
 //! proofs/000001.000.proof   proof of a segment
 //! proofs/000001.json        written when all segments of the batch are proven: their hashes
+//! jobs/                     proofs of the aggregation (`holdfast_prover::jobs`)
+//! final/last.proof          the last proof, over all batches: what Ethereum verifies
+//! final/last.json           its hash, and what it says
 //! ```
 //!
 //! Every file is written under a temporary name, synced and renamed: it is there in full or not at all. Every JSON file has one form (reading it and
@@ -51,6 +54,10 @@ const _: () = assert!((HEADER_BYTES_MAX + INSTRUCTIONS_MAX * COMMAND_BYTES_MAX) 
 const GENESIS: &str = "genesis.json";
 const META: &str = "meta.json";
 const SETTINGS: &str = "proofs/settings.json";
+pub const FINAL_PROOF: &str = "final/last.proof";
+pub const FINAL_RECORD: &str = "final/last.json";
+/// Where the jobs of the aggregation are, unless somebody says otherwise.
+const JOBS: &str = "jobs";
 
 /// Where the commands come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +111,25 @@ pub struct ProofRecord {
 pub struct FileRecord {
     pub bytes: u64,
     pub sha256: String,
+}
+
+/// What a last proof says, in public, and for which key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalRecord {
+    /// SHA-256 of the last proof's key.
+    pub key: String,
+    pub old_root: String,
+    pub new_root: String,
+    pub batch_first: u32,
+    pub batch_last: u32,
+    /// Milliseconds since the Unix epoch.
+    pub time_start: u64,
+    pub time_end: u64,
+    /// Digest of all published data.
+    pub data: String,
+    /// Hash of the segments' verifying key.
+    pub segment_key: String,
+    pub proof: FileRecord,
 }
 
 /// What became of a batch that was to be written.
@@ -237,7 +263,7 @@ impl Dir {
         Ok(Engine::new(&self.genesis)?)
     }
 
-    /// All files by name. Anything but files, and the two directories, is an error.
+    /// The files of the replay and of its proofs, by name. (Those of the aggregation depend on nothing but these.) Anything but files, and the directories known here, is an error.
     pub fn names(&self) -> Result<BTreeSet<String>> {
         let mut names = BTreeSet::new();
         for (prefix, below) in
@@ -250,7 +276,7 @@ impl Dir {
                 let kind = entry.file_type().map_err(list)?;
                 if kind.is_file() {
                     names.insert(name);
-                } else if !(kind.is_dir() && matches!(name.as_str(), "batches" | "proofs")) {
+                } else if !(kind.is_dir() && matches!(name.as_str(), "batches" | "proofs" | "jobs" | "final")) {
                     return Err(unexpected(entry.path().display(), "files only", "something else"));
                 }
             }
@@ -416,6 +442,38 @@ impl Dir {
         Ok((settings, records))
     }
 
+    /// The batches that are not proven yet.
+    pub fn unproven(&self, batches: &[BatchRecord]) -> Result<Vec<u32>> {
+        let mut unproven = Vec::new();
+        for &BatchRecord { batch, .. } in batches {
+            if self.proof_record(batch)?.is_none() {
+                unproven.push(batch);
+            }
+        }
+        Ok(unproven)
+    }
+
+    /// Where the jobs of the aggregation are.
+    pub fn jobs_path(&self) -> PathBuf {
+        self.path.join(JOBS)
+    }
+
+    /// The last proof and what is recorded of it. `None` if there is none.
+    pub fn last_proof(&self) -> Result<Option<(FinalRecord, Vec<u8>)>> {
+        match self.read_sealed(FINAL_RECORD) {
+            Ok(record) => Ok(Some((record, self.read(FINAL_PROOF)?))),
+            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub fn put_last_proof(&self, record: &FinalRecord, proof: &[u8]) -> Result<()> {
+        let made = self.path.join("final");
+        fs::create_dir_all(&made).map_err(|error| Error::file("make the directory", &made, error))?;
+        self.write(FINAL_PROOF, proof)?;
+        self.write_sealed(FINAL_RECORD, record)
+    }
+
     fn remove_temporaries(&self) -> Result<()> {
         for name in self.names()? {
             let file = name.rsplit('/').next().unwrap_or(&name);
@@ -483,10 +541,14 @@ fn show(directory: &Path, name: &str) -> String {
 }
 
 fn read(directory: &Path, name: &str) -> Result<Vec<u8>> {
-    let path = directory.join(name);
-    let fail = |error| Error::file("read", &path, error);
+    read_file(&directory.join(name))
+}
+
+/// Reads a file, which must not be larger than any that a replay writes.
+pub fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let fail = |error| Error::file("read", path, error);
     let mut bytes = Vec::new();
-    File::open(&path).map_err(fail)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(fail)?;
+    File::open(path).map_err(fail)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(unexpected(path.display(), format!("at most {FILE_BYTES_MAX} bytes"), "more"));
     }

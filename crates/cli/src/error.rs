@@ -2,10 +2,10 @@
 
 use std::{fmt::Display, io, path::Path, path::PathBuf};
 
-use holdfast_circuit::verify::VerifyError;
+use holdfast_circuit::{last::LastError, verify::VerifyError};
 use holdfast_exchange::Refusal;
 use holdfast_protocol::GenesisError;
-use holdfast_prover::{BatchError, ProveError};
+use holdfast_prover::{BatchError, ProveError, jobs::StoreError};
 
 use crate::flow::{FlowError, MapperError};
 
@@ -34,6 +34,12 @@ pub enum Error {
     Prove { batch: u32, segment: usize, source: ProveError },
     #[error("proving process {index} of {of} ended with {status}")]
     Worker { index: u32, of: u32, status: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{kind} {job}: {reason}")]
+    Job { kind: &'static str, job: String, reason: String },
+    #[error(transparent)]
+    Last(#[from] LastError),
     #[error("interrupted")]
     Interrupted { advice: String },
     /// The other end of a channel is gone: its own error says why.
@@ -45,7 +51,9 @@ impl Error {
     /// What to do about it, if there is something to say.
     pub fn advice(&self) -> Option<String> {
         match self {
-            Error::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Error::File { source, .. } | Error::Store(StoreError { source, .. })
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
                 Some("make room and run the same command again: it continues, nothing is half written".into())
             }
             Error::Unexpected { advice, .. } => advice.clone(),
@@ -57,6 +65,10 @@ impl Error {
                 "those who are said to have asked for these commands have not signed them; do not trust this data"
                     .into(),
             ),
+            Error::Last(_) => Some(
+                "it was changed, or another version of holdfast made it, which this program does not vouch for".into(),
+            ),
+            Error::Job { .. } => Some("what is proven stays proven: run the same command again to continue".into()),
             Error::Worker { .. } => Some("its error is above; run the same command again to continue".into()),
             _ => None,
         }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use holdfast_cli::{
-    commands::{audit, demo, inspect, key, prove, replay, verify},
+    commands::{aggregate, audit, demo, export_verifier, inspect, key, prove, replay, verify, verify_final},
     error::{Error, Result},
     flow::{ACCOUNTS_MAX, KEY_SEED_DEFAULT},
     ui::{self, Ui},
@@ -30,6 +30,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
                   holdfast replay capture.jsonl.gz --out day\n  \
                   holdfast prove day\n  \
                   holdfast verify day\n  \
+                  holdfast aggregate day\n  \
+                  holdfast verify --final day\n  \
                   holdfast audit day\n  \
                   holdfast inspect day --market 0\n\n\
                   Exit status: 0 if all is well, 1 if something failed or was refused, 2 for a wrong call."
@@ -48,6 +50,9 @@ enum Subcommands {
     Replay(ReplayArguments),
     Prove(ProveArguments),
     Verify(VerifyArguments),
+    Aggregate(AggregateArguments),
+    Work(WorkArguments),
+    ExportVerifier(ExportVerifierArguments),
     Audit(AuditArguments),
     Inspect(InspectArguments),
     Key(KeyArguments),
@@ -131,14 +136,69 @@ Examples:
   holdfast verify day
   holdfast verify day --genesis-root 3f0c…     trusts this root, not the one of the directory's genesis
   holdfast verify day --json
+  holdfast verify --final day                  the last proof alone, and that it is over what was published
+  holdfast verify --final last.proof           the last proof alone
 
 Without --genesis-root the genesis of the directory is trusted: compare the root that is printed with one you know.")]
 struct VerifyArguments {
-    /// The directory that `holdfast prove` completed.
+    /// The directory that `holdfast prove` completed; with --final, the one that `holdfast aggregate` completed, or a last proof.
     dir: PathBuf,
+    /// Check the last proof, as Ethereum does, instead of all proofs.
+    #[arg(long = "final")]
+    last: bool,
     /// The genesis root to trust: 64 hexadecimal digits.
     #[arg(long, value_name = "HEX", value_parser = parse_root)]
     genesis_root: Option<Digest>,
+}
+
+/// Make one proof of all batches, for Ethereum, from the proofs of their segments; can be interrupted at any time
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  holdfast aggregate day
+  holdfast aggregate day --json
+  holdfast work day                       in another terminal: helps, if there is memory for two
+
+Writes final/last.proof and final/last.json, and verifies them. Run it again after an interruption: what is proven
+stays proven. After more batches are proven, run it again too: what is over the earlier ones is used again.")]
+struct AggregateArguments {
+    /// The directory that `holdfast prove` completed.
+    dir: PathBuf,
+    /// Keep the proofs between segments and last proof here; in jobs/ of the directory by default.
+    #[arg(long, value_name = "DIR")]
+    jobs_dir: Option<PathBuf>,
+}
+
+/// Take jobs of `holdfast aggregate` until none is left: any number of processes may, on one directory
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  holdfast work day & holdfast work day & holdfast aggregate day
+  holdfast work day --jobs-dir /mnt/jobs     on another machine, which has a copy of the directory
+
+A job that another process has claimed is left to it, unless that one is not heard of for half a minute. Each process
+takes some gigabytes of memory and all cores.")]
+struct WorkArguments {
+    /// The directory that `holdfast prove` completed.
+    dir: PathBuf,
+    /// Where the proofs between segments and last proof are; all workers must name the same. In jobs/ of the directory by default.
+    #[arg(long, value_name = "DIR")]
+    jobs_dir: Option<PathBuf>,
+}
+
+/// Write what is deployed to Ethereum: the verifier of last proofs, and its key as data contracts
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  holdfast export-verifier --out verifier
+  holdfast export-verifier --out verifier --json
+
+Deploy the creation code of every piece-N.hex, then that of FinalVerifier.json with their addresses and the commitment
+of verifier.json. All of it follows from the source: contracts/ compiles to the verifier, byte for byte.")]
+struct ExportVerifierArguments {
+    /// The directory to write.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
 }
 
 /// Execute the published data again; compare every outcome and every root, check every signature
@@ -307,8 +367,26 @@ fn run(command: Subcommands, json: bool) -> Result<()> {
                 show(json, &report, || format!("{}  next: holdfast verify {}", report.text(), options.dir.display()));
             }
         }
-        Subcommands::Verify(VerifyArguments { dir, genesis_root }) => {
+        Subcommands::Verify(VerifyArguments { dir, last: true, genesis_root }) => {
+            let report = verify_final::run(&verify_final::Options { path: dir, genesis_root }, ui)?;
+            show(json, &report, || report.text());
+        }
+        Subcommands::Verify(VerifyArguments { dir, last: false, genesis_root }) => {
             let report = verify::run(&verify::Options { dir, genesis_root }, ui)?;
+            show(json, &report, || report.text());
+        }
+        Subcommands::Aggregate(AggregateArguments { dir, jobs_dir }) => {
+            let options = aggregate::Options { dir, jobs_dir };
+            let report = aggregate::run(&options, ui)?;
+            let next = || format!("{}  next: holdfast verify --final {}", report.text(), options.dir.display());
+            show(json, &report, next);
+        }
+        Subcommands::Work(WorkArguments { dir, jobs_dir }) => {
+            let report = aggregate::work(&aggregate::Options { dir, jobs_dir }, ui)?;
+            show(json, &report, || report.text());
+        }
+        Subcommands::ExportVerifier(ExportVerifierArguments { out }) => {
+            let report = export_verifier::run(&export_verifier::Options { out })?;
             show(json, &report, || report.text());
         }
         Subcommands::Audit(AuditArguments { dir }) => {

@@ -148,13 +148,6 @@ pub fn short_hex(hex: &str) -> String {
     format!("{}…", hex.get(..12).unwrap_or(hex))
 }
 
-/// Largest resident memory of this process so far, in bytes; 0 where the system does not tell.
-pub fn memory_peak_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
-}
-
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on the first Ctrl-C asks to stop where nothing is lost (and says so, if it is to `talk`), the second stops at once.

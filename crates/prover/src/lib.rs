@@ -1,6 +1,7 @@
 //! Proves segments: keys, and proofs from filled tables.
 
 pub mod aggregate;
+pub mod jobs;
 pub mod segments;
 
 pub use segments::{BatchError, SegmentLimits, fill_batch};

@@ -1,10 +1,12 @@
 //! The whole way, with real proofs: a chain of two batches in three segments becomes one last proof, and the bundled key is the key of the source.
 //!
-//! One test does it all, because it takes minutes. After a change of any circuit,
-//! `HOLDFAST_BLESS=1 cargo test --release -p holdfast-prover --test recursion` writes the bundled key and the sample proof anew.
+//! One test does it all, because it takes minutes: `cargo xtask recursion` runs it. After a change of any circuit,
+//! `cargo xtask recursion bless` writes the bundled key and the sample proof anew.
 
 #[path = "../../circuit/tests/common/mod.rs"]
 mod common;
+#[path = "aggregate/misuse.rs"]
+mod misuse;
 
 use common::{attacks::Stage, carry_out};
 use holdfast_circuit::{
@@ -40,12 +42,13 @@ fn prove_batch(
         Ok::<(), BatchError>(())
     };
     fill_batch(engine.store_mut(), &mut tree, &batch, limits, take).expect("the outcomes are those of the rules");
-    after.close_batch();
+    let _root = after.close_batch();
     *engine = after;
     (batch, proofs)
 }
 
 #[test]
+#[ignore = "it takes minutes: cargo xtask recursion"]
 fn a_chain_becomes_one_proof_under_the_bundled_key() {
     let mut engine = Engine::new(&common::attacks::genesis()).expect("the genesis is valid");
     let root_old = engine.root();
@@ -59,6 +62,7 @@ fn a_chain_becomes_one_proof_under_the_bundled_key() {
     let (time_start, time_end) = (public(&segments[0]).time_start, public(&segments[2]).time_end);
 
     let aggregator = Aggregator::new();
+    misuse::is_refused_with_the_reason(&aggregator);
     for kind in [Kind::Leaf, Kind::First, Kind::Node] {
         let bits = SoundnessCalculator::calculate_from_vk(aggregator.key(kind)).total_bits;
         assert!(bits >= 100.0, "{kind:?}: expected 100 bits of proven security, got {bits}");
@@ -81,6 +85,9 @@ fn a_chain_becomes_one_proof_under_the_bundled_key() {
     let wrap = aggregator.wrap(&node).expect("the node covers whole batches");
     let bits = SoundnessCalculator::calculate_from_vk(aggregator.wrap_key()).total_bits;
     assert!(bits >= 100.0, "wrap: expected 100 bits of proven security, got {bits}");
+    let (needed, fixed) =
+        (aggregator.last_log_heights(&wrap).expect("it is valid"), &aggregator.last_key().log_heights);
+    assert!(needed.iter().zip(fixed).all(|(needed, fixed)| needed <= fixed), "expected {fixed:?}, got {needed:?}");
     let last = aggregator.last(&wrap).expect("the wrap fits the last circuit");
 
     let key = aggregator.last_key();

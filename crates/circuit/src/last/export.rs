@@ -26,17 +26,25 @@ pub const PIECE_BYTES_MAX: usize = 24_575;
 pub const PIECES_MAX: usize = 6;
 
 /// Where the frame begins in the verifier's memory, and where its vectors for WHIR end: `FRAME` and `SCRATCH` of the contracts, and room for what is absorbed.
-const FRAME: usize = 0x6000;
-const WHIR_END: usize = 0x18000;
+const FRAME: usize = 0xa000;
+const WHIR_END: usize = 0x1c000;
 /// Words of `Key`.
-const HEAD_WORDS: usize = 30;
+const HEAD_WORDS: usize = 31;
+/// Where the powers of λ are in the verifier's memory (two words each), and how many there is room for: `POWERS_LAMBDA`.
+const POWERS_LAMBDA: usize = 0x5000;
+const CONSTRAINTS_MAX: usize = (FRAME - POWERS_LAMBDA) / 64;
 /// Elements in the contracts' vectors of challenges.
 const VECTOR_ELEMENTS: usize = 64;
-/// Values that are folded into one, and cells of the queries' points, for which the contracts have room.
+/// What the contracts have room for: base-2 logarithm of the values that are folded into one, queries of a round, rounds, queries of all rounds, cells that a query opens in one
+/// tree, coefficients of the final polynomial.
 const WHIR_FOLD_MAX: usize = 5;
 const WHIR_QUERIES_MAX: usize = 128;
 const WHIR_ROUNDS_MAX: usize = 8;
+const WHIR_POINTS_MAX: usize = 512;
+const WHIR_CELLS_MAX: usize = 2_000;
 const WHIR_FINAL_MAX: usize = 256;
+/// Commitments for which they have room: of the common columns, and of parts of tables.
+const COMMITMENTS_MAX: usize = 16;
 /// The degree up to which the contracts interpolate.
 const DEGREE_MAX: usize = 7;
 
@@ -89,8 +97,10 @@ pub fn export(key: &LastKey) -> Result<Export, ExportError> {
     let l_skip = limit("l_skip", 0, 5, params.l_skip)?;
     let n_stack = limit("n_stack", 0, VECTOR_ELEMENTS - 4 - l_skip, params.n_stack)?;
     let degree = limit("a constraint degree", 1, DEGREE_MAX - 1, params.max_constraint_degree)? + 1;
-    let interactions: u64 =
-        sorted.iter().map(|&table| (inner.per_air[table].num_interactions() as u64) << key.log_heights[table].max(l_skip)).sum();
+    let interactions: u64 = sorted
+        .iter()
+        .map(|&table| (inner.per_air[table].num_interactions() as u64) << key.log_heights[table].max(l_skip))
+        .sum();
     limit("interactions", 1, u32::MAX as usize, interactions as usize)?;
     let n_logup = calculate_n_logup(l_skip, interactions);
     let n_max = sorted.first().map_or(0, |&table| key.log_heights[table].saturating_sub(l_skip));
@@ -104,7 +114,10 @@ pub fn export(key: &LastKey) -> Result<Export, ExportError> {
     }
     let widths: Vec<usize> =
         key.layouts().iter().map(openvm_stark_backend::prover::stacked_pcs::StackedLayout::width).collect();
+    limit("commitments", 1, COMMITMENTS_MAX, widths.len())?;
     limit("stacked columns", 1, VECTOR_ELEMENTS, widths.iter().sum())?;
+    limit("cells of a query", 1, WHIR_CELLS_MAX, widths.iter().max().copied().unwrap_or(0) << whir.k)?;
+    limit("queries", 1, WHIR_POINTS_MAX, whir.rounds.iter().map(|round| round.num_queries).sum())?;
     for constraint in &inner.trace_height_constraints {
         let sum: u64 = key
             .log_heights
@@ -127,6 +140,8 @@ pub fn export(key: &LastKey) -> Result<Export, ExportError> {
     let mut traces = Vec::new();
     let mut code = Vec::new();
     let mut results_max = columns.total + 2;
+    // Openings are batched by 64 powers at a time.
+    let mut powers = VECTOR_ELEMENTS;
     for &table in &sorted {
         let air = &inner.per_air[table];
         let mut program = Program::new(table, key, &columns, &mut constants, constants_count);
@@ -134,15 +149,13 @@ pub fn export(key: &LastKey) -> Result<Export, ExportError> {
         results_max = results_max.max(results);
         traces.extend([key.log_heights[table] as u8, u8::from(air.params.need_rot)]);
         let dag = &air.symbolic_constraints;
-        for (what, number) in [
-            ("columns of a table", air.params.width.common_main),
-            ("interactions of a table", dag.interactions.len()),
-            ("constraints of a table", dag.constraints.constraint_idx.len()),
-        ] {
+        for (what, number) in
+            [("columns of a table", air.params.width.common_main), ("interactions of a table", dag.interactions.len())]
+        {
             traces.extend((limit(what, 0, u16::MAX.into(), number)? as u16).to_be_bytes());
         }
         traces.extend((code.len() as u32).to_be_bytes());
-        traces.extend([0; 4]);
+        powers = powers.max(limit("constraints of a table", 0, CONSTRAINTS_MAX, dag.constraints.constraint_idx.len())?);
         code.extend(bytes);
     }
     let results_at = FRAME + 32 * (3 + columns.public_values + constants_count + 2 * columns.total);
@@ -209,6 +222,7 @@ pub fn export(key: &LastKey) -> Result<Export, ExportError> {
         program_at,
         key_at,
         length,
+        powers,
     ];
     let mut data = Vec::with_capacity(length);
     for number in head {
@@ -224,6 +238,10 @@ pub fn export(key: &LastKey) -> Result<Export, ExportError> {
     Ok(Export { data, commitment })
 }
 
+/// Lists of operands have a multiple of so many.
+const LIST_PADDING: usize = 4;
+/// The word of memory that is always zero in Solidity.
+const ZERO_WORD: [u8; 2] = [0, 3];
 /// The word of the head that holds the numbers of queries.
 const QUERIES_WORD: usize = 18;
 /// Bytes of a gap: its offsets in preamble and proof, and its length.
@@ -250,7 +268,10 @@ fn preamble(key: &LastKey) -> Result<(Vec<u8>, Vec<u8>), ExportError> {
         match &air.preprocessed_data {
             Some(data) => {
                 if data.hypercube_dim + key.key.inner.params.l_skip as isize != log_height as isize {
-                    return Err(ExportError::Table { table, what: "its height is not that of its preprocessed columns" });
+                    return Err(ExportError::Table {
+                        table,
+                        what: "its height is not that of its preprocessed columns",
+                    });
                 }
                 bytes.extend(data.commit);
             }
@@ -350,16 +371,17 @@ enum Kind {
     Mul = 3,
     Scale = 4,
     Reduce = 5,
+    Dot = 6,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Add, Self::Sub, Self::Mul, Self::Scale, Self::Reduce];
+    const ALL: [Self; 6] = [Self::Add, Self::Sub, Self::Mul, Self::Scale, Self::Reduce, Self::Dot];
 
     /// Batches of this kind have a multiple of so many instructions.
     fn padding(self) -> usize {
         match self {
             Self::Add | Self::Sub => 8,
-            Self::Mul | Self::Scale | Self::Reduce => 1,
+            Self::Mul | Self::Scale | Self::Reduce | Self::Dot => 1,
         }
     }
 }
@@ -373,9 +395,14 @@ const BOUND_SELECTOR: Bound = 355;
 const BOUND_MUL: Bound = 118;
 const BOUND_REDUCED: Bound = 355;
 const BOUND_SCALE_IN: Bound = 426;
-const BOUND_SUBTRAHEND: Bound = 1_600;
+const BOUND_SUBTRAHEND: Bound = 400;
 const BOUND_MUL_IN: Bound = 6_800;
 const BOUND_LISTED: Bound = 1_600;
+const BOUND_DOT: Bound = 247;
+const BOUND_DOT_FACTOR: Bound = 1_600;
+const BOUND_DOT_ADDEND: Bound = 100_000;
+/// Products of one sign in a sum of products.
+const DOT_PRODUCTS_MAX: usize = 8;
 /// What any intermediate result is kept below, far from 64 bits.
 const BOUND_MAX: Bound = 1_000_000;
 
@@ -387,11 +414,26 @@ enum Operand {
     Result(usize),
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Instruction {
     kind: Kind,
+    /// Of [`Kind::Dot`]: what the products are added to.
     a: Operand,
     b: Operand,
+    /// Factors of the products, of [`Kind::Dot`] alone: those that are subtracted, and those that are added.
+    products: [Vec<(Operand, Operand)>; 2],
+}
+
+impl Instruction {
+    fn operands(&self) -> impl Iterator<Item = Operand> {
+        let factors = self.products.iter().flatten().flat_map(|&(a, b)| [a, b]);
+        [self.a, self.b].into_iter().chain(factors)
+    }
+
+    /// Bytes of its encoding.
+    fn bytes(&self) -> usize {
+        4 + 4 * self.products.iter().map(Vec::len).sum::<usize>()
+    }
 }
 
 /// The program of one table.
@@ -408,11 +450,21 @@ struct Program<'a> {
     known: BTreeMap<(Kind, Operand, Operand), usize>,
 }
 
-/// Numbers, by instruction or constant, of what is listed behind the program.
+/// What is listed behind the program.
 struct Lists {
-    constraints: Vec<Operand>,
-    /// Multiplicity, and the terms of the message with the bus.
-    interactions: Vec<(Operand, Vec<Operand>)>,
+    /// By factor, what it is multiplied by, and the constraint's number.
+    constraints: BTreeMap<Operand, Vec<(Operand, usize)>>,
+    /// The multiplicity, the message, and the bus.
+    interactions: Vec<Vec<Operand>>,
+}
+
+/// A sum before it is turned into instructions.
+#[derive(Default)]
+struct Sum {
+    constant: F,
+    /// Subtracted, and added.
+    terms: [Vec<Operand>; 2],
+    products: [Vec<(Operand, Operand)>; 2],
 }
 
 impl<'a> Program<'a> {
@@ -487,12 +539,17 @@ impl<'a> Program<'a> {
             Kind::Sub => self.bound(a) + BOUND_SUBTRAHEND,
             Kind::Mul => BOUND_MUL,
             Kind::Scale | Kind::Reduce => BOUND_REDUCED,
+            Kind::Dot => BOUND_DOT,
         };
-        self.instructions.push(Instruction { kind, a, b });
-        self.bounds.push(bound);
-        let result = self.instructions.len() - 1;
+        let result = self.push(Instruction { kind, a, b, products: Default::default() }, bound);
         self.known.insert((kind, a, b), result);
         Operand::Result(result)
+    }
+
+    fn push(&mut self, instruction: Instruction, bound: Bound) -> usize {
+        self.instructions.push(instruction);
+        self.bounds.push(bound);
+        self.instructions.len() - 1
     }
 
     /// The operand, reduced if it may exceed a bound.
@@ -500,20 +557,21 @@ impl<'a> Program<'a> {
         if self.bound(operand) <= bound { operand } else { self.emit(Kind::Reduce, operand, operand) }
     }
 
-    fn node(&mut self, node: &SymbolicExpressionNode<F>, values: &[Operand]) -> Result<Operand, ExportError> {
-        Ok(match node {
+    /// The value of a node that is not part of its user's sum.
+    fn node(&mut self, index: usize, uses: &Uses, values: &[Operand]) -> Result<Operand, ExportError> {
+        Ok(match &self.dag.constraints.nodes[index] {
             SymbolicExpressionNode::Variable(variable) => self.variable(variable)?,
             SymbolicExpressionNode::IsFirstRow => Operand::Word(0),
             SymbolicExpressionNode::IsLastRow => Operand::Word(1),
             SymbolicExpressionNode::IsTransition => Operand::Word(2),
             SymbolicExpressionNode::Constant(value) => Operand::Constant(cell_to_canonical(*value)),
-            SymbolicExpressionNode::Add { left_idx, right_idx, .. } => {
-                self.emit_add(values[*left_idx], values[*right_idx])
+            SymbolicExpressionNode::Add { .. }
+            | SymbolicExpressionNode::Sub { .. }
+            | SymbolicExpressionNode::Neg { .. } => {
+                let mut sum = Sum::default();
+                self.collect(index, true, uses, values, &mut sum);
+                self.emit_sum(sum)
             }
-            SymbolicExpressionNode::Sub { left_idx, right_idx, .. } => {
-                self.emit_sub(values[*left_idx], values[*right_idx])
-            }
-            SymbolicExpressionNode::Neg { idx, .. } => self.emit_sub(Operand::Constant(0), values[*idx]),
             SymbolicExpressionNode::Mul { left_idx, right_idx, .. } => {
                 let (a, b) = (values[*left_idx], values[*right_idx]);
                 match (a, b) {
@@ -535,48 +593,130 @@ impl<'a> Program<'a> {
         })
     }
 
-    fn emit_add(&mut self, a: Operand, b: Operand) -> Operand {
-        let a = self.below(a, BOUND_MAX);
-        let b = self.below(b, BOUND_MAX);
-        self.emit(Kind::Add, a, b)
+    /// Adds a node to a sum (subtracts it, unless `plus`): its own terms, if it is a sum that is used here alone.
+    fn collect(&self, index: usize, plus: bool, uses: &Uses, values: &[Operand], sum: &mut Sum) {
+        let mut part = |index: usize, plus: bool| {
+            let node = &self.dag.constraints.nodes[index];
+            match node {
+                SymbolicExpressionNode::Constant(value) => sum.constant += if plus { *value } else { -*value },
+                SymbolicExpressionNode::Mul { left_idx, right_idx, .. } if uses.absorbed[index] => {
+                    sum.products[usize::from(plus)].push((values[*left_idx], values[*right_idx]));
+                }
+                _ if uses.absorbed[index] => self.collect(index, plus, uses, values, sum),
+                _ => sum.terms[usize::from(plus)].push(values[index]),
+            }
+        };
+        match &self.dag.constraints.nodes[index] {
+            SymbolicExpressionNode::Add { left_idx, right_idx, .. } => {
+                part(*left_idx, plus);
+                part(*right_idx, plus);
+            }
+            SymbolicExpressionNode::Sub { left_idx, right_idx, .. } => {
+                part(*left_idx, plus);
+                part(*right_idx, !plus);
+            }
+            SymbolicExpressionNode::Neg { idx, .. } => part(*idx, !plus),
+            _ => part(index, plus),
+        }
     }
 
-    /// a − b; a constant is subtracted by adding its negative.
-    fn emit_sub(&mut self, a: Operand, b: Operand) -> Operand {
-        if let Operand::Constant(value) = b {
-            let negative = if value == 0 { 0 } else { holdfast_crypto::field::PRIME - value };
-            return self.emit_add(a, Operand::Constant(negative));
+    fn emit_sum(&mut self, sum: Sum) -> Operand {
+        let Sum { constant, terms: [minus, plus], products: [subtracted, added] } = sum;
+        let mut plus = plus.into_iter();
+        let constant = Operand::Constant(cell_to_canonical(constant));
+        let mut value = if constant == Operand::Constant(0) { plus.next().unwrap_or(constant) } else { constant };
+        for term in plus {
+            let term = self.below(term, BOUND_MAX / 2);
+            value = self.below(value, BOUND_MAX / 2);
+            value = self.emit(Kind::Add, value, term);
         }
-        let a = self.below(a, BOUND_MAX);
-        let b = self.below(b, BOUND_SUBTRAHEND);
-        self.emit(Kind::Sub, a, b)
+        for term in minus {
+            let term = self.below(term, BOUND_SUBTRAHEND);
+            value = self.below(value, BOUND_MAX / 2);
+            value = self.emit(Kind::Sub, value, term);
+        }
+        if subtracted.is_empty() && added.is_empty() {
+            return value;
+        }
+        let mut factors = |products: Vec<(Operand, Operand)>| -> Vec<(Operand, Operand)> {
+            let mut factor = |operand| self.below(operand, BOUND_DOT_FACTOR);
+            products.into_iter().map(|(a, b)| (factor(a), factor(b))).collect()
+        };
+        let (subtracted, added) = (factors(subtracted), factors(added));
+        let rounds = subtracted.len().max(added.len()).div_ceil(DOT_PRODUCTS_MAX);
+        for round in 0..rounds {
+            let part = |products: &[(Operand, Operand)]| {
+                products.iter().skip(round * DOT_PRODUCTS_MAX).take(DOT_PRODUCTS_MAX).copied().collect()
+            };
+            let a = self.below(value, BOUND_DOT_ADDEND);
+            let products = [part(&subtracted), part(&added)];
+            value = Operand::Result(self.push(Instruction { kind: Kind::Dot, a, b: a, products }, BOUND_DOT));
+        }
+        value
     }
 
     /// Turns the expressions into instructions, in an order in which they could run.
     fn lower(&mut self) -> Result<Lists, ExportError> {
         let dag = self.dag;
-        let mut values = Vec::with_capacity(dag.constraints.nodes.len());
-        for node in &dag.constraints.nodes {
-            let value = self.node(node, &values)?;
+        let nodes = &dag.constraints.nodes;
+        let uses = Uses::new(dag);
+        let mut values = Vec::with_capacity(nodes.len());
+        for index in 0..nodes.len() {
+            // A node that is part of its user's sum has no value of its own: nobody asks for this one.
+            let value = if uses.absorbed[index] { Operand::Constant(0) } else { self.node(index, &uses, &values)? };
             values.push(value);
         }
-        let constraints = dag.constraints.constraint_idx.iter().map(|&idx| self.below(values[idx], BOUND_LISTED)).collect();
+        let constraints = self.group(&uses, &values);
         let mut interactions = Vec::new();
         for interaction in &dag.interactions {
-            let count = self.below(values[interaction.count], BOUND_LISTED);
-            let mut terms: Vec<Operand> =
-                interaction.message.iter().map(|&idx| self.below(values[idx], BOUND_LISTED)).collect();
+            let listed = std::iter::once(&interaction.count).chain(&interaction.message);
+            let mut terms: Vec<Operand> = listed.map(|&idx| self.below(values[idx], BOUND_LISTED)).collect();
             terms.push(Operand::Constant(u32::from(interaction.bus_index) + 1));
-            limit("terms of an interaction", 1, VECTOR_ELEMENTS, terms.len())?;
-            interactions.push((count, terms));
+            interactions.push(terms);
         }
         let lists = Lists { constraints, interactions };
-        for operand in lists.operands().chain(self.instructions.iter().flat_map(|instruction| [instruction.a, instruction.b])) {
+        let constants: Vec<Operand> =
+            lists.operands().chain(self.instructions.iter().flat_map(Instruction::operands)).collect();
+        for operand in constants {
             if let Operand::Constant(value) = operand {
                 self.constants.number(value);
             }
         }
         Ok(lists)
+    }
+
+    /// The constraints, by a factor that many of them have in common ("if this, then …"), or by 1.
+    fn group(&mut self, uses: &Uses, values: &[Operand]) -> BTreeMap<Operand, Vec<(Operand, usize)>> {
+        let dag = self.dag;
+        let factors = |index: usize| match &dag.constraints.nodes[index] {
+            SymbolicExpressionNode::Mul { left_idx, right_idx, .. } if uses.count[index] == 1 => {
+                let pair = (values[*left_idx], values[*right_idx]);
+                (!matches!(pair, (Operand::Constant(_), _) | (_, Operand::Constant(_)))).then_some(pair)
+            }
+            _ => None,
+        };
+        let mut frequency: BTreeMap<Operand, usize> = BTreeMap::new();
+        for (a, b) in dag.constraints.constraint_idx.iter().filter_map(|&index| factors(index)) {
+            *frequency.entry(a).or_default() += 1;
+            *frequency.entry(b).or_default() += 1;
+        }
+        let mut groups: BTreeMap<Operand, Vec<(Operand, usize)>> = BTreeMap::new();
+        for (number, &index) in dag.constraints.constraint_idx.iter().enumerate() {
+            let (factor, element) = match factors(index) {
+                Some((a, b)) if frequency[&a].max(frequency[&b]) > 1 => {
+                    if frequency[&a] >= frequency[&b] {
+                        (a, b)
+                    } else {
+                        (b, a)
+                    }
+                }
+                _ => (Operand::Constant(1), values[index]),
+            };
+            let factor = self.below(factor, BOUND_MUL_IN);
+            let element = self.below(element, BOUND_LISTED);
+            groups.entry(factor).or_default().push((element, number));
+        }
+        groups
     }
 
     /// The program's bytes with its lists, and how many results it writes.
@@ -603,29 +743,60 @@ impl<'a> Program<'a> {
                 Operand::Result(result) => results_first + places[result],
             };
             let number = u16::try_from(FRAME / 32 + in_frame);
-            number.map(u16::to_be_bytes).map_err(|_| ExportError::Table { table, what: "its program has too many results" })
+            number
+                .map(u16::to_be_bytes)
+                .map_err(|_| ExportError::Table { table, what: "its program has too many results" })
         };
         let mut bytes = Vec::new();
         for (kind, batch) in &order {
-            let count = batch.len().next_multiple_of(kind.padding());
-            bytes.extend((((*kind as u32) << 24) | (4 * count) as u32).to_be_bytes());
+            let padding = batch.len().next_multiple_of(kind.padding()) - batch.len();
+            let length = batch.iter().map(|&index| self.instructions[index].bytes()).sum::<usize>() + 4 * padding;
+            bytes.extend((((*kind as u32) << 24) | length as u32).to_be_bytes());
             for &instruction in batch {
-                let Instruction { kind: _, a, b } = self.instructions[instruction];
-                bytes.extend(word(a)?);
-                bytes.extend(word(b)?);
+                let Instruction { kind, a, b, products } = &self.instructions[instruction];
+                let [subtracted, added] = products;
+                match kind {
+                    Kind::Dot => bytes.extend([subtracted.len() as u8, added.len() as u8]),
+                    _ => bytes.extend(word(*a)?),
+                }
+                bytes.extend(word(*b)?);
+                for &(a, b) in subtracted.iter().chain(added) {
+                    bytes.extend(word(a)?);
+                    bytes.extend(word(b)?);
+                }
             }
-            bytes.resize(bytes.len() + 4 * (count - batch.len()), 0);
+            bytes.resize(bytes.len() + 4 * padding, 0);
         }
         bytes.extend([0; 4]);
-        for &constraint in &lists.constraints {
-            bytes.extend(word(constraint)?);
-        }
-        for (count, terms) in &lists.interactions {
-            bytes.extend(word(*count)?);
-            bytes.extend((terms.len() as u16).to_be_bytes());
-            for &term in terms {
-                bytes.extend(word(term)?);
+        let list = |bytes: &mut Vec<u8>, operands: &[Operand], padded: usize| -> Result<(), ExportError> {
+            for &operand in operands {
+                bytes.extend(word(operand)?);
             }
+            (operands.len()..padded).for_each(|_| bytes.extend(ZERO_WORD));
+            Ok(())
+        };
+        for (&factor, elements) in &lists.constraints {
+            for group in elements.chunks(VECTOR_ELEMENTS) {
+                let padded = group.len().next_multiple_of(LIST_PADDING);
+                bytes.extend((padded as u16).to_be_bytes());
+                bytes.extend(word(factor)?);
+                for &(element, number) in group {
+                    bytes.extend(word(element)?);
+                    bytes.extend(((POWERS_LAMBDA + 64 * number) as u16).to_be_bytes());
+                }
+                for _ in group.len()..padded {
+                    bytes.extend(ZERO_WORD);
+                    bytes.extend((POWERS_LAMBDA as u16).to_be_bytes());
+                }
+            }
+        }
+        // A group of no elements ends the list.
+        bytes.extend([0; 4]);
+        for terms in &lists.interactions {
+            let padded = terms.len().next_multiple_of(LIST_PADDING);
+            limit("terms of an interaction", 2, VECTOR_ELEMENTS, padded)?;
+            bytes.extend((padded as u16).to_be_bytes());
+            list(&mut bytes, terms, padded)?;
         }
         Ok((bytes, results))
     }
@@ -640,7 +811,7 @@ impl<'a> Program<'a> {
         }
         for (index, instruction) in self.instructions.iter().enumerate().rev() {
             if needed[index] {
-                for operand in [instruction.a, instruction.b] {
+                for operand in instruction.operands() {
                     if let Operand::Result(result) = operand {
                         needed[result] = true;
                     }
@@ -649,9 +820,10 @@ impl<'a> Program<'a> {
         }
         let mut waiting = vec![0; self.instructions.len()];
         let mut users = vec![Vec::new(); self.instructions.len()];
-        let mut ready: BTreeMap<Kind, BTreeSet<usize>> = Kind::ALL.iter().map(|&kind| (kind, BTreeSet::new())).collect();
+        let mut ready: BTreeMap<Kind, BTreeSet<usize>> =
+            Kind::ALL.iter().map(|&kind| (kind, BTreeSet::new())).collect();
         for (index, instruction) in self.instructions.iter().enumerate().filter(|&(index, _)| needed[index]) {
-            let operands: BTreeSet<Operand> = [instruction.a, instruction.b].into();
+            let operands: BTreeSet<Operand> = instruction.operands().collect();
             for operand in operands {
                 if let Operand::Result(result) = operand {
                     waiting[index] += 1;
@@ -664,7 +836,8 @@ impl<'a> Program<'a> {
         }
         let mut order = Vec::new();
         // Of two kinds with as many, the one with the higher number, so that the order is defined.
-        while let Some(kind) = ready.iter().filter(|(_, set)| !set.is_empty()).max_by_key(|(_, set)| set.len()).map(|(&kind, _)| kind)
+        while let Some(kind) =
+            ready.iter().filter(|(_, set)| !set.is_empty()).max_by_key(|(_, set)| set.len()).map(|(&kind, _)| kind)
         {
             let mut batch = Vec::new();
             while let Some(index) = ready.entry(kind).or_default().pop_first() {
@@ -684,7 +857,68 @@ impl<'a> Program<'a> {
 
 impl Lists {
     fn operands(&self) -> impl Iterator<Item = Operand> {
-        let interactions = self.interactions.iter().flat_map(|(count, terms)| std::iter::once(*count).chain(terms.iter().copied()));
-        self.constraints.iter().copied().chain(interactions)
+        let constraints = self.constraints.iter().flat_map(|(&factor, elements)| {
+            std::iter::once(factor).chain(elements.iter().map(|&(element, _)| element))
+        });
+        constraints.chain(self.interactions.iter().flatten().copied())
+    }
+}
+
+/// How nodes are used.
+struct Uses {
+    /// By how many nodes, constraints and terms of interactions.
+    count: Vec<usize>,
+    /// Whether the one user is a sum, of which the node becomes a part: sums and products do.
+    absorbed: Vec<bool>,
+}
+
+impl Uses {
+    fn new(dag: &SymbolicConstraintsDag<F>) -> Self {
+        let nodes = &dag.constraints.nodes;
+        let mut count = vec![0; nodes.len()];
+        let mut by_sums = vec![0; nodes.len()];
+        for node in nodes {
+            match node {
+                SymbolicExpressionNode::Add { left_idx, right_idx, .. }
+                | SymbolicExpressionNode::Sub { left_idx, right_idx, .. } => {
+                    for &index in [left_idx, right_idx] {
+                        count[index] += 1;
+                        by_sums[index] += 1;
+                    }
+                }
+                SymbolicExpressionNode::Neg { idx, .. } => {
+                    count[*idx] += 1;
+                    by_sums[*idx] += 1;
+                }
+                SymbolicExpressionNode::Mul { left_idx, right_idx, .. } => {
+                    count[*left_idx] += 1;
+                    count[*right_idx] += 1;
+                }
+                SymbolicExpressionNode::Variable(_)
+                | SymbolicExpressionNode::IsFirstRow
+                | SymbolicExpressionNode::IsLastRow
+                | SymbolicExpressionNode::IsTransition
+                | SymbolicExpressionNode::Constant(_) => {}
+            }
+        }
+        let listed = dag
+            .interactions
+            .iter()
+            .flat_map(|interaction| std::iter::once(&interaction.count).chain(&interaction.message));
+        for &index in dag.constraints.constraint_idx.iter().chain(listed) {
+            count[index] += 1;
+        }
+        let absorbed = nodes.iter().enumerate().map(|(index, node)| {
+            let joins = matches!(
+                node,
+                SymbolicExpressionNode::Add { .. }
+                    | SymbolicExpressionNode::Sub { .. }
+                    | SymbolicExpressionNode::Neg { .. }
+                    | SymbolicExpressionNode::Mul { .. }
+            );
+            joins && count[index] == 1 && by_sums[index] == 1
+        });
+        let absorbed = absorbed.collect();
+        Self { count, absorbed }
     }
 }

@@ -1,13 +1,16 @@
 //! What the `holdfast` command does: one module per subcommand, each a function from its options to a report, which is printed for a person
 //! (`Report::text`) or as one JSON object.
 
+pub mod aggregate;
 pub mod audit;
 pub mod demo;
+pub mod export_verifier;
 pub mod inspect;
 pub mod key;
 pub mod prove;
 pub mod replay;
 pub mod verify;
+pub mod verify_final;
 
 use comfy_table::{CellAlignment, Table, TableComponent, presets};
 

@@ -22,7 +22,7 @@ use holdfast_circuit::{
     witness::Segment,
 };
 use holdfast_crypto::{Digest, field::digest_to_hex};
-use holdfast_prover::{Prover, SegmentLimits, fill_batch, shapes};
+use holdfast_prover::{Prover, SegmentLimits, fill_batch, jobs::memory_peak_bytes, shapes};
 use indicatif::ProgressBar;
 use openvm_stark_backend::codec::Encode;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ use crate::{
     dir::{BatchRecord, Dir, Settings, proof_name, record_root},
     error::{Error, Result, same, unexpected},
     execute::execute,
-    ui::{Ui, bytes, count, facts, grouped, interrupted, memory_peak_bytes, rate, seconds},
+    ui::{Ui, bytes, count, facts, grouped, interrupted, rate, seconds},
 };
 
 /// Most processes that prove beside each other.

@@ -507,6 +507,7 @@ pub fn fill_leaf(
     segment_key: Digest,
 ) -> Result<Filled, AggregateError> {
     use leaf_column::{COLUMNS, DATA, HASHED, INDEX, SEGMENT, VALID};
+    arity(LEAF_ARITY, segments.len())?;
     let mut trace = RowMajorMatrix::new(F::zero_vec(COLUMNS * segments.len().next_power_of_two()), COLUMNS);
     let mut hashed = Vec::new();
     let mut ends: Option<(Point, Point)> = None;
@@ -542,6 +543,7 @@ pub fn fill_leaf(
 /// The table of a node over proofs with these public values.
 pub fn fill_node(below: &[NodePublic], node_key: KeyCells, above_nodes: bool) -> Result<Filled, AggregateError> {
     use node_column::{CHILD, COLUMNS, INDEX, VALID};
+    arity(NODE_ARITY, below.len())?;
     let mut trace = RowMajorMatrix::new(F::zero_vec(COLUMNS * below.len().next_power_of_two()), COLUMNS);
     for (index, child) in below.iter().enumerate() {
         let row = trace.row_mut(index);
@@ -599,8 +601,9 @@ pub fn fill_wrap(node: &NodePublic) -> Result<Filled, AggregateError> {
 
 /// Heights of the last proof's tables, as exponents of two.
 ///
-/// They are those that a node over the most proofs needs.
+/// They are those of wraps over nodes over one proof and over two ([`Aggregator::last_log_heights`]), and twice that where a table grows with the heights of the wrap's tables (the sum-checks,
+/// GKR, and the equality polynomials).
 const LAST_LOG_HEIGHTS: [usize; 40] = [
-    0, 15, 6, 4, 7, 5, 14, 2, 2, 2, 7, 13, 12, 3, 12, 13, 12, 6, 6, 8, 0, 5, 8, 0, 11, 3, 4, 6, 2, 11, 2, 4, 7, 11, 9,
-    10, 7, 13, 5, 12,
+    0, 15, 6, 5, 8, 6, 15, 2, 2, 2, 7, 13, 12, 4, 12, 13, 12, 6, 6, 8, 0, 6, 9, 0, 11, 3, 5, 6, 2, 12, 2, 4, 7, 10, 9,
+    10, 8, 14, 5, 12,
 ];

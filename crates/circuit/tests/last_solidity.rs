@@ -1,0 +1,346 @@
+//! The verifier contract against its Rust twin.
+
+mod evm;
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use alloy_primitives::B256;
+use evm::{Chain, Profile, Recorder, Statement, Verdict};
+use holdfast_circuit::last::{
+    LastKey, LastPublic,
+    encoding::decode,
+    export::export,
+    keccak::{EF, KeccakConfig, KeccakDigest, KeccakTranscript},
+};
+use holdfast_crypto::{F, field::cell_to_canonical};
+use openvm_stark_backend::{FiatShamirTranscript, calculate_n_logup, p3_field::BasedVectorSpace, verifier::verify};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{RngCore, SeedableRng},
+};
+
+/// The bundled key, and a proof that is valid under it. (`cargo xtask recursion bless` makes both.)
+fn sample() -> (LastKey, Vec<u8>) {
+    (LastKey::bundled().clone(), include_bytes!("vectors/last.proof").to_vec())
+}
+
+/// What was absorbed for each word, and the word.
+type Words = Vec<(Vec<u8>, KeccakDigest)>;
+
+/// The twin's transcript, with a list of what was absorbed for each word, and the word.
+#[derive(Clone, Default)]
+struct Recording {
+    transcript: KeccakTranscript,
+    pending: Vec<u8>,
+    words: Arc<Mutex<Words>>,
+}
+
+impl Recording {
+    /// Notes a word, if the transcript has drawn one since `before`.
+    fn note(&mut self, before: KeccakDigest) {
+        let after = self.transcript.state();
+        if after != before {
+            let absorbed = std::mem::take(&mut self.pending);
+            self.words.lock().expect("nobody panicked").push((absorbed, after));
+        }
+    }
+}
+
+impl FiatShamirTranscript<KeccakConfig> for Recording {
+    fn observe(&mut self, value: F) {
+        self.pending.extend(cell_to_canonical(value).to_be_bytes());
+        self.transcript.observe(value);
+    }
+
+    fn sample(&mut self) -> F {
+        let before = self.transcript.state();
+        let value = self.transcript.sample();
+        self.note(before);
+        value
+    }
+
+    fn observe_commit(&mut self, digest: KeccakDigest) {
+        self.pending.extend(digest);
+        self.transcript.observe_commit(digest);
+    }
+
+    fn observe_ext(&mut self, value: EF) {
+        value
+            .as_basis_coefficients_slice()
+            .iter()
+            .for_each(|&value| FiatShamirTranscript::<KeccakConfig>::observe(self, value));
+    }
+
+    fn sample_ext(&mut self) -> EF {
+        let before = self.transcript.state();
+        let value = self.transcript.sample_ext();
+        self.note(before);
+        value
+    }
+}
+
+#[test]
+fn the_transcripts_are_the_same() {
+    let (key, proof) = sample();
+    let recording = Recording::default();
+    let decoded = decode(&key, &proof).expect("the sample decodes");
+    verify(&KeccakConfig::new(key.key.inner.params.clone()), &key.key, &decoded, &mut recording.clone())
+        .expect("the sample is valid");
+    let words = recording.words.lock().expect("nobody panicked").clone();
+
+    let mut chain = Chain::deploy(&key);
+    let mut recorder = Recorder::default();
+    chain.watch(&proof, &mut recorder);
+    for (step, (got, expected)) in recorder.steps.iter().zip(&words).enumerate() {
+        assert_eq!(got.0, expected.0, "absorbed before word {step} of {}", words.len());
+        assert_eq!(got.1.0, expected.1, "word {step} of {}", words.len());
+    }
+    assert_eq!(recorder.steps.len(), words.len());
+}
+
+/// Where the sections of a proof begin.
+fn sections(key: &LastKey) -> Vec<(usize, &'static str)> {
+    let inner = &key.key.inner;
+    let params = &inner.params;
+    let whir = &params.whir;
+    let witness = |bits: usize| if bits == 0 { 0 } else { 4 };
+    let interactions: u64 = (0..inner.per_air.len())
+        .map(|table| (inner.per_air[table].num_interactions() as u64) << key.log_heights[table].max(params.l_skip))
+        .sum();
+    let layers = params.l_skip + calculate_n_logup(params.l_skip, interactions);
+    let degree = params.max_constraint_degree + 1;
+    let domain = (1 << params.l_skip) - 1;
+    let n_max = key.log_heights.iter().max().unwrap().saturating_sub(params.l_skip);
+    let columns = |table: usize| {
+        let params = &inner.per_air[table].params;
+        params.width.total_width() * if params.need_rot { 2 } else { 1 }
+    };
+    let openings: usize = (0..inner.per_air.len()).map(columns).sum();
+    let widths: Vec<usize> = key.layouts().iter().map(|layout| layout.width()).collect();
+    let public: usize = inner.per_air.iter().map(|air| air.params.num_public_values).sum();
+    let mut at = 0;
+    let mut sections = vec![(0, "key, preamble")];
+    let mut place = |name: &'static str, length: usize| {
+        sections.push((at, name));
+        at += length;
+    };
+    place("key, preamble", 32 + 4 * public + witness(params.logup.pow_bits));
+    place("GKR", 16 * (1 + 4 * layers + 3 * layers * (layers - 1) / 2));
+    place("batch: terms and sum-check", 16 * (2 * inner.per_air.len() + degree * domain + 1 + n_max * degree));
+    place("batch: openings, constraints", 16 * openings);
+    place("stacking: sum-check", 16 * (2 * domain + 1 + 2 * params.n_stack));
+    place("stacking: columns", 16 * widths.iter().sum::<usize>() + witness(whir.mu_pow_bits));
+    let names = ["WHIR 0", "WHIR 1", "WHIR 2", "WHIR 3", "WHIR 4", "WHIR 5", "WHIR 6", "WHIR 7"];
+    let depth = params.log_stacked_height() + params.log_blowup - whir.k;
+    for (round, config) in whir.rounds.iter().enumerate() {
+        let last = round + 1 == whir.rounds.len();
+        let sumcheck = whir.k * (32 + witness(whir.folding_pow_bits));
+        let code = if last { 16 << params.log_final_poly_len() } else { 48 };
+        let opened = if round == 0 {
+            widths.iter().map(|width| ((4 * width) << whir.k) + 32 * depth).sum()
+        } else {
+            (16 << whir.k) + 32 * (depth - round)
+        };
+        place(names[round], sumcheck + code + witness(whir.query_phase_pow_bits) + config.num_queries * opened);
+    }
+    sections.remove(0);
+    sections.push((at, "end"));
+    sections
+}
+
+#[test]
+#[ignore = "prints where the gas goes"]
+fn gas_profile() {
+    let (key, proof) = sample();
+    let mut chain = Chain::deploy(&key);
+    let Verdict::Valid { gas, .. } = chain.verify(&proof) else { panic!("the sample is valid") };
+    let mut profile = Profile::new(sections(&key));
+    chain.watch(&proof, &mut profile);
+    println!("{:30} {:>9} {:>10} {:>10}", "section", "bytes", "gas", "of keccak");
+    for (index, window) in profile.sections.windows(2).enumerate() {
+        let [(start, name), (end, _)] = window else { continue };
+        println!("{name:30} {:>9} {:>10} {:>10}", end - start, profile.gas[index], profile.gas_keccak[index]);
+    }
+    println!(
+        "{:30} {:>9} {:>10} {:>10}",
+        "execution",
+        proof.len(),
+        gas.execution,
+        profile.gas_keccak.iter().sum::<u64>()
+    );
+    println!("deployment: pieces of {:?} bytes, gas {:?}", chain.pieces, chain.deployment_gas);
+    println!("transaction: {} gas = max({} standard, {} floor)", gas.total, gas.standard, gas.floor);
+    if let Ok(path) = env::var("HOLDFAST_PROFILE") {
+        let lines: Vec<String> =
+            profile.counters.iter().map(|(pc, (gas, count))| format!("{pc} {gas} {count}")).collect();
+        fs::write(path, lines.join("\n")).expect("the profile is written");
+    }
+}
+
+/// The digest as the contract returns it: eight cells, the first one most significant.
+fn word(digest: &holdfast_crypto::Digest) -> B256 {
+    let bytes: Vec<u8> = digest.iter().flat_map(|&cell| cell_to_canonical(cell).to_be_bytes()).collect();
+    B256::from_slice(&bytes)
+}
+
+/// What the contract says to a proof that the twin accepts; `None` for one that it refuses.
+fn expected(key: &LastKey, proof: &[u8]) -> Option<Statement> {
+    let LastPublic { root_old, root_new, batch_first, batch_last, time_start, time_end, data, segment_key } =
+        key.verify(proof).ok()?;
+    Some(Statement {
+        rootOld: word(&root_old),
+        rootNew: word(&root_new),
+        batchFirst: batch_first,
+        batchLast: batch_last,
+        timeStart: time_start,
+        timeEnd: time_end,
+        data: word(&data),
+        segmentKey: word(&segment_key),
+    })
+}
+
+/// Contract and twin come to the same verdict. Returns it: the error's name, or `valid`.
+fn check(key: &LastKey, chain: &mut Chain, proof: &[u8], what: &str) -> String {
+    match (chain.verify(proof), expected(key, proof)) {
+        (Verdict::Valid { statement, .. }, Some(expected)) => {
+            assert_eq!(*statement, expected, "{what}");
+            "valid".into()
+        }
+        (Verdict::Refused { error }, None) => error,
+        (verdict, expected) => panic!("{what}: the contract says {verdict:?}, the twin {expected:?}"),
+    }
+}
+
+const PRIME: u32 = holdfast_crypto::field::PRIME;
+
+#[test]
+fn the_sample_is_valid() {
+    let (key, proof) = sample();
+    let mut chain = Chain::deploy(&key);
+    assert_eq!(check(&key, &mut chain, &proof, "the sample"), "valid");
+    let commitment = evm::key_commitment(&mut chain);
+    assert_eq!(commitment.0, export(&key).expect("the key is one for the contracts").commitment);
+}
+
+#[test]
+fn other_lengths_are_refused() {
+    let (key, proof) = sample();
+    let mut chain = Chain::deploy(&key);
+    let longer = [proof.as_slice(), &[0]].concat();
+    for bytes in [&[], &proof[..1], &proof[..proof.len() - 1], &longer, &proof[1..]] {
+        let error = check(&key, &mut chain, bytes, "another length");
+        assert!(error.starts_with("ProofLength"), "{error}");
+    }
+    // Call data that is cut short is no proof, whatever its length says.
+    let data = Chain::calldata(&proof);
+    for length in [0, 4, 36, 68, data.len() - 64] {
+        let verdict = chain.call(data.slice(..length), 1 << 24);
+        let Verdict::Broken(reason) = verdict else { panic!("{verdict:?}") };
+        println!("{length} bytes of call data: {reason}");
+    }
+}
+
+#[test]
+fn a_change_in_any_section_is_refused() {
+    let (key, proof) = sample();
+    let mut chain = Chain::deploy(&key);
+    for window in sections(&key).windows(2) {
+        let [(start, name), (end, _)] = window else { continue };
+        for at in [*start, start + 16, start.midpoint(*end), end - 1] {
+            let mut changed = proof.clone();
+            changed[at] ^= 1;
+            let error = check(&key, &mut chain, &changed, name);
+            println!("{name}, byte {at}: {error}");
+            assert_ne!(error, "valid", "{name}, byte {at}");
+        }
+    }
+}
+
+/// An element has one encoding: the same element plus p is refused, wherever it is.
+#[test]
+fn elements_that_are_not_canonical_are_refused() {
+    let (key, proof) = sample();
+    let mut chain = Chain::deploy(&key);
+    let sections = sections(&key);
+    for window in sections.windows(2) {
+        let [(start, name), (end, _)] = window else { continue };
+        // Every section but the first begins with elements, and all elements are aligned to four bytes.
+        let first = if *start == 0 { 32 } else { *start };
+        for at in [first, first + 4, first + 8, first + 12, first.midpoint(*end) & !3] {
+            let value = u32::from_be_bytes(proof[at..at + 4].try_into().expect("four bytes"));
+            if value >= PRIME {
+                continue;
+            }
+            let mut changed = proof.clone();
+            changed[at..at + 4].copy_from_slice(&(value + PRIME).to_be_bytes());
+            let error = check(&key, &mut chain, &changed, name);
+            assert_ne!(error, "valid", "{name}, byte {at}");
+        }
+    }
+}
+
+fn below(random: &mut ChaCha8Rng, bound: usize) -> usize {
+    (random.next_u64() % bound as u64) as usize
+}
+
+/// Random changes, from a printed seed. More of them: `HOLDFAST_MUTATIONS=10000`.
+#[test]
+fn contract_and_twin_agree_on_changed_proofs() {
+    let (key, proof) = sample();
+    let mut chain = Chain::deploy(&key);
+    let mutations: u64 = env::var("HOLDFAST_MUTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(64);
+    const SEED: u64 = 0x6c61_7374;
+    println!("seed {SEED:#x}");
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    let mut verdicts: BTreeMap<String, u64> = BTreeMap::new();
+    for mutation in 0..mutations {
+        let mut bytes = proof.clone();
+        let at = below(&mut random, bytes.len() - 16);
+        let word = at & !3;
+        let value = u32::from_be_bytes(bytes[word..word + 4].try_into().expect("four bytes"));
+        match below(&mut random, 7) {
+            0 => bytes[at] ^= 1 << below(&mut random, 8),
+            1 => bytes[word..word + 4].copy_from_slice(&value.wrapping_add(PRIME).to_be_bytes()),
+            2 => bytes[word..word + 4].copy_from_slice(&PRIME.to_be_bytes()),
+            3 => bytes[word..word + 4].copy_from_slice(&((value + 1) % PRIME).to_be_bytes()),
+            4 => bytes.copy_within(word..word + 16, below(&mut random, proof.len() - 16) & !3),
+            5 => bytes[word..word + 16].fill(0),
+            _ => {
+                let length = below(&mut random, proof.len());
+                bytes.truncate(length);
+            }
+        }
+        let verdict = check(&key, &mut chain, &bytes, &format!("change {mutation} at {at}"));
+        // An unchanged proof is valid still.
+        assert_eq!(verdict == "valid", bytes == proof, "change {mutation} at {at}: {verdict}");
+        let name = verdict.split_whitespace().next().unwrap_or_default().to_owned();
+        *verdicts.entry(name).or_default() += 1;
+    }
+    println!("{verdicts:?}");
+}
+
+#[test]
+fn a_verifier_is_not_deployed_with_other_data_than_it_is_told() {
+    let Some((key, _)) = sample() else { return };
+    let export = export(&key).expect("the key is one for the contracts");
+    let pieces: Vec<Vec<u8>> = export.pieces().map(<[u8]>::to_vec).collect();
+    let commitment = B256::from(export.commitment);
+    let refused = |pieces: &[Vec<u8>], commitment: B256| {
+        Chain::deploy_pieces(pieces, commitment).err().unwrap_or_else(|| panic!("it is deployed"))
+    };
+    assert!(refused(&[], commitment).starts_with("PieceCount"));
+    assert!(refused(&vec![vec![1]; 7], commitment).starts_with("PieceCount"));
+    assert!(refused(&pieces, B256::ZERO).starts_with("KeyWrong"));
+    assert!(refused(&pieces[..pieces.len() - 1], commitment).starts_with("KeyWrong"));
+    assert!(refused(&[vec![]], commitment).starts_with("PieceWrong"));
+    for piece in 0..pieces.len() {
+        let mut changed = pieces.clone();
+        changed[piece][1000] ^= 1;
+        assert!(refused(&changed, commitment).starts_with("KeyWrong"));
+    }
+}
