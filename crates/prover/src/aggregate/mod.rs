@@ -474,6 +474,11 @@ fn arity(max: usize, got: usize) -> Result<(), AggregateError> {
     if (1..=max).contains(&got) { Ok(()) } else { Err(AggregateError::Arity { max, got }) }
 }
 
+/// Tables have a row for each proof, however many; it is the circuits around them that are made for so many.
+fn not_empty(max: usize, got: usize) -> Result<(), AggregateError> {
+    if got > 0 { Ok(()) } else { Err(AggregateError::Arity { max, got }) }
+}
+
 /// That a stretch begins where the one before it ends.
 fn meet(index: usize, after: &Point, before: &Point) -> Result<(), AggregateError> {
     let join = |what, expected: String, got: String| AggregateError::Join { index, what, expected, got };
@@ -507,7 +512,7 @@ pub fn fill_leaf(
     segment_key: Digest,
 ) -> Result<Filled, AggregateError> {
     use leaf_column::{COLUMNS, DATA, HASHED, INDEX, SEGMENT, VALID};
-    arity(LEAF_ARITY, segments.len())?;
+    not_empty(LEAF_ARITY, segments.len())?;
     let mut trace = RowMajorMatrix::new(F::zero_vec(COLUMNS * segments.len().next_power_of_two()), COLUMNS);
     let mut hashed = Vec::new();
     let mut ends: Option<(Point, Point)> = None;
@@ -543,7 +548,7 @@ pub fn fill_leaf(
 /// The table of a node over proofs with these public values.
 pub fn fill_node(below: &[NodePublic], node_key: KeyCells, above_nodes: bool) -> Result<Filled, AggregateError> {
     use node_column::{CHILD, COLUMNS, INDEX, VALID};
-    arity(NODE_ARITY, below.len())?;
+    not_empty(NODE_ARITY, below.len())?;
     let mut trace = RowMajorMatrix::new(F::zero_vec(COLUMNS * below.len().next_power_of_two()), COLUMNS);
     for (index, child) in below.iter().enumerate() {
         let row = trace.row_mut(index);
