@@ -12,13 +12,13 @@ use holdfast_prover::{
     BatchError, Prover, SegmentLimits,
     aggregate::{Aggregator, Kind, LEAF_ARITY, NODE_ARITY, NodeProof, Stretch},
     fill_batch,
+    jobs::memory_peak_bytes,
 };
 use openvm_stark_backend::{codec::Encode, soundness::SoundnessCalculator};
 
 use crate::{
     engine::{Recorded, record_flow},
     proving::Batches,
-    report::memory_peak_bytes,
 };
 
 /// Runs a step, and prints what it took.
@@ -89,7 +89,7 @@ pub fn run(input: Option<&Path>, batch_size: usize, batches: usize, accounts: u3
         }
         layer = above;
     }
-    timed("key of the wrap", || aggregator.wrap_key().pre_hash);
+    let _hash = timed("key of the wrap", || aggregator.wrap_key().pre_hash);
     let wrap = timed("wrap", || aggregator.wrap(&layer[0]).expect("the node covers whole batches"));
     println!("    {}", shape(aggregator.wrap_key(), &wrap));
     let key = timed("key of the last proof", || aggregator.last_key());

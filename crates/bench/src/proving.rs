@@ -7,13 +7,10 @@ use holdfast_cli::flow::{KEY_SEED_DEFAULT, Wallets};
 use holdfast_crypto::{Digest, tree::Tree};
 use holdfast_exchange::{Engine, Sequencer, store::Store};
 use holdfast_protocol::{Batch, Instruction, Seal, Signature};
-use holdfast_prover::{BatchError, Prover, SegmentLimits, cells, fill_batch, shapes};
+use holdfast_prover::{BatchError, Prover, SegmentLimits, cells, fill_batch, jobs::memory_peak_bytes, shapes};
 use openvm_stark_backend::codec::Encode;
 
-use crate::{
-    engine::{Recorded, record_flow},
-    report::memory_peak_bytes,
-};
+use crate::engine::{Recorded, record_flow};
 
 /// Signs what was recorded, and puts it into batches: those of the sequencer, or sealed after every instruction.
 pub(crate) struct Batches {

@@ -19,13 +19,3 @@ pub fn machine() {
     };
     println!("machine: {model}, {cores} cores, built for {simd}");
 }
-
-/// Peak resident memory of this process in bytes.
-pub fn memory_peak_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
-}

@@ -94,11 +94,7 @@ impl Bus {
 impl<'k> TableChecker<'k> {
     /// The value of every expression that the table's constraints and messages are made of, in an order in which each follows its operands.
     pub fn evaluate(&self, window: &Window<'_>, values: &mut Vec<F>) {
-        values.clear();
-        for node in &self.dag.constraints.nodes {
-            let value = evaluate(node, window, values);
-            values.push(value);
-        }
+        evaluate_all(self.dag, window, values);
     }
 
     /// Evaluates again only the expressions with these indices.
@@ -151,6 +147,15 @@ impl<'k> TableChecker<'k> {
             };
         }
         (0..nodes.len()).filter(|&index| depends[index]).collect()
+    }
+}
+
+/// The value of every expression of a table, in an order in which each follows its operands.
+pub fn evaluate_all(dag: &SymbolicConstraintsDag<F>, window: &Window<'_>, values: &mut Vec<F>) {
+    values.clear();
+    for node in &dag.constraints.nodes {
+        let value = evaluate(node, window, values);
+        values.push(value);
     }
 }
 

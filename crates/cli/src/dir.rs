@@ -28,6 +28,7 @@ use std::{
 use holdfast_crypto::{
     Digest,
     field::{digest_from_hex, digest_to_hex},
+    hex::to_hex,
     schnorr::SIGNATURE_BYTES,
 };
 use holdfast_exchange::Engine;
@@ -176,7 +177,7 @@ pub fn proof_record_name(batch: u32) -> String {
 }
 
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    to_hex(&Sha256::digest(bytes))
 }
 
 impl Dir {

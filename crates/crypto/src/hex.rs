@@ -1,12 +1,14 @@
 //! Bytes as lower-case hexadecimal digits, without a prefix: each byte string has exactly one text.
 
 /// Why text is not the digits of so many bytes.
-pub(crate) enum HexError {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HexError {
     Length { expected: usize, got: usize },
     Digit { position: usize, got: u8 },
 }
 
-pub(crate) fn to_hex(bytes: &[u8]) -> String {
+/// The digits of these bytes, in lower case.
+pub fn to_hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
     for byte in bytes {
         for nibble in [byte >> 4, byte & 0xf] {
@@ -17,7 +19,7 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
 }
 
 /// Reads what [`to_hex`] writes, and nothing else: neither upper case nor a prefix.
-pub(crate) fn from_hex<const BYTES: usize>(text: &str) -> Result<[u8; BYTES], HexError> {
+pub fn from_hex<const BYTES: usize>(text: &str) -> Result<[u8; BYTES], HexError> {
     let text = text.as_bytes();
     if text.len() != 2 * BYTES {
         return Err(HexError::Length { expected: 2 * BYTES, got: text.len() });

@@ -11,7 +11,7 @@
 
 pub mod curve;
 pub mod field;
-mod hex;
+pub mod hex;
 mod lanes;
 mod multiples;
 pub mod poseidon2;

@@ -30,6 +30,7 @@ use std::{
 use holdfast_crypto::{
     Digest,
     field::{digest_decode, digest_encode},
+    hex::{from_hex, to_hex},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -56,7 +57,7 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                f.write_str(&to_hex(&self.0))
             }
         }
 
@@ -69,12 +70,7 @@ macro_rules! id {
         impl $name {
             /// Reads 64 hexadecimal digits in lower case.
             pub fn from_hex(text: &str) -> Option<Self> {
-                let digit = |at: usize| text.as_bytes().get(at).filter(|byte| !byte.is_ascii_uppercase()).and_then(|byte| char::from(*byte).to_digit(16));
-                let mut bytes = [0; 32];
-                for (at, byte) in bytes.iter_mut().enumerate() {
-                    *byte = (digit(2 * at)? << 4 | digit(2 * at + 1)?) as u8;
-                }
-                (text.len() == 64).then_some(Self(bytes))
+                from_hex(text).ok().map(Self)
             }
         }
     };

@@ -106,18 +106,22 @@ impl Fields for Counter {
 
 /// Bytes of a proof.
 pub fn length(key: &LastKey) -> usize {
+    count(key, &mut blank(key))
+}
+
+fn count(key: &LastKey, proof: &mut KeccakProof) -> usize {
     let mut counter = Counter(0);
-    walk(key, &mut blank(key), &mut counter).expect("counting does not fail");
+    walk(key, proof, &mut counter).expect("counting does not fail");
     counter.0
 }
 
 /// Decodes a proof: bytes of another length, or with a number that is not below the field's order, are refused.
 pub fn decode(key: &LastKey, bytes: &[u8]) -> Result<KeccakProof, LastError> {
-    let expected = length(key);
+    let mut proof = blank(key);
+    let expected = count(key, &mut proof);
     if bytes.len() != expected {
         return Err(LastError::Length { expected, got: bytes.len() });
     }
-    let mut proof = blank(key);
     walk(key, &mut proof, &mut Reader { bytes, at: 0 })?;
     Ok(proof)
 }

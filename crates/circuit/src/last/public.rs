@@ -5,7 +5,6 @@ use holdfast_crypto::{
     field::{DIGEST_CELLS, cell_to_canonical},
 };
 use holdfast_exchange::machine::LIMB_BITS;
-use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
 
 /// The public values of a last proof: "these batches lead from this state to that one".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,20 +39,6 @@ pub mod offset {
 
 impl LastPublic {
     pub const CELLS: usize = offset::SEGMENT_KEY + DIGEST_CELLS;
-
-    pub fn to_cells(&self) -> Vec<F> {
-        let Self { root_old, root_new, batch_first, batch_last, time_start, time_end, data, segment_key } = self;
-        let mut cells = Vec::with_capacity(Self::CELLS);
-        cells.extend_from_slice(root_old);
-        cells.extend_from_slice(root_new);
-        cells.extend([batch_first, batch_last].map(|number| F::from_u32(*number)));
-        for time in [time_start, time_end] {
-            cells.extend((0..3).map(|limb| F::from_u64(time >> (limb * LIMB_BITS) & ((1 << LIMB_BITS) - 1))));
-        }
-        cells.extend_from_slice(data);
-        cells.extend_from_slice(segment_key);
-        cells
-    }
 
     /// Reads them from a proof; `None` if there is another number of them, or a time whose parts are too large. (A valid proof has none such.)
     pub fn from_cells(cells: &[F]) -> Option<Self> {

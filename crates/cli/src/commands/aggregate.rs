@@ -184,7 +184,7 @@ pub fn work(options: &Options, ui: Ui) -> Result<WorkReport> {
 fn record(public: &LastPublic, proof: &[u8]) -> FinalRecord {
     let LastPublic { root_old, root_new, batch_first, batch_last, time_start, time_end, data, segment_key } = public;
     FinalRecord {
-        key: verify_final::hex(&LastKey::bundled().id()),
+        key: Aggregation::key().to_string(),
         old_root: digest_to_hex(root_old),
         new_root: digest_to_hex(root_new),
         batch_first: *batch_first,

@@ -9,6 +9,7 @@ use holdfast_circuit::last::{
     encoding::length,
     export::{data_contract, export},
 };
+use holdfast_crypto::hex::to_hex;
 use serde::Serialize;
 
 use crate::{
@@ -79,14 +80,14 @@ pub fn run(options: &Options) -> Result<Report> {
     let mut pieces = Vec::new();
     for (number, piece) in exported.pieces().enumerate() {
         let (file, code) = (format!("piece-{number}.hex"), data_contract(piece));
-        write(&file, &format!("0x{}\n", hex(&code)))?;
+        write(&file, &format!("0x{}\n", to_hex(&code)))?;
         pieces.push(Piece { file, code_bytes: piece.len() + 1, sha256: sha256_hex(&code) });
     }
     write(VERIFIER_NAME, VERIFIER)?;
     let report = Report {
         out: out.clone(),
-        key: hex(&key.id()),
-        key_commitment: format!("0x{}", hex(&exported.commitment)),
+        key: to_hex(&key.id()),
+        key_commitment: format!("0x{}", to_hex(&exported.commitment)),
         proof_bytes: length(key),
         pieces,
         verifier: VERIFIER_NAME,
@@ -94,10 +95,6 @@ pub fn run(options: &Options) -> Result<Report> {
     let manifest = serde_json::to_string_pretty(&report).expect("a report serialises");
     write(MANIFEST_NAME, &format!("{manifest}\n"))?;
     Ok(report)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

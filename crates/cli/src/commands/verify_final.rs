@@ -9,7 +9,7 @@ use holdfast_circuit::{
     last::{LastKey, LastPublic},
     verify::verifying_key,
 };
-use holdfast_crypto::{Digest, field::digest_to_hex};
+use holdfast_crypto::{Digest, field::digest_to_hex, hex::to_hex};
 use holdfast_prover::aggregate::params;
 use openvm_stark_backend::{
     SystemParams, WhirProximityStrategy,
@@ -103,7 +103,7 @@ pub struct LayerSecurity {
 pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     let started = Instant::now();
     let key = LastKey::bundled();
-    let key_id = hex(&key.id());
+    let key_id = to_hex(&key.id());
     let dir = if options.path.is_dir() { Some(Dir::open(&options.path)?) } else { None };
     let (recorded, proof) = match &dir {
         None => (None, read_file(&options.path)?),
@@ -124,6 +124,7 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     let began = Instant::now();
     let public = key.verify(&proof)?;
     let proof_seconds = began.elapsed().as_secs_f64();
+    let sha256 = sha256_hex(&proof);
     let segments = verifying_key();
     same("segment key", digest_to_hex(&segments.pre_hash), digest_to_hex(&public.segment_key))?;
     if let Some(pinned) = &options.genesis_root {
@@ -132,7 +133,6 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     }
     let mut batches_after = 0;
     if let (Some(dir), Some(record)) = (&dir, &recorded) {
-        let sha256 = sha256_hex(&proof);
         // An interruption between the two leaves a new proof beside an old record.
         let again = format!("write both again: holdfast aggregate {}", dir.path().display());
         let what = |field: &str| format!("{FINAL_PROOF} against {FINAL_RECORD}, {field}");
@@ -157,7 +157,7 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
         segment_key: digest_to_hex(segment_key),
         key: key_id,
         final_proof_bytes: proof.len() as u64,
-        sha256: sha256_hex(&proof),
+        sha256,
         proof_seconds,
         verify_seconds: started.elapsed().as_secs_f64(),
         security: security(key, &segments.inner.params, &SoundnessCalculator::calculate_from_vk(&segments)),
@@ -275,10 +275,6 @@ fn layer(layer: &'static str, from_key: bool, params: &SystemParams, bits: &Soun
             }
         },
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Report {

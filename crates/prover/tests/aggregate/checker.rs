@@ -5,7 +5,7 @@
 use std::{array::from_fn, collections::BTreeMap, sync::Arc, sync::LazyLock};
 
 use holdfast_circuit::{
-    check::Window,
+    check::{Window, evaluate_all},
     verify::{Config, VerifyingKey, verifying_key},
 };
 use holdfast_crypto::{
@@ -118,11 +118,7 @@ impl Checker {
         let mut values = Vec::new();
         for row in 0..trace.height() {
             let window = Window::new(&trace.values, self.width, row, public);
-            values.clear();
-            for node in &self.dag.constraints.nodes {
-                let value = evaluate(node, &window, &values);
-                values.push(value);
-            }
+            evaluate_all(&self.dag, &window, &mut values);
             if let Some(constraint) = self.dag.constraints.constraint_idx.iter().position(|&at| values[at] != F::ZERO) {
                 return Err(Refusal::Constraint { row, constraint });
             }
@@ -158,25 +154,6 @@ fn public_value(node: &Node<F>) -> Option<usize> {
     match node {
         Node::Variable(variable) if variable.entry == Entry::Public => Some(variable.index),
         _ => None,
-    }
-}
-
-fn evaluate(node: &Node<F>, window: &Window<'_>, values: &[F]) -> F {
-    match node {
-        Node::Variable(variable) => match variable.entry {
-            Entry::Main { offset: 0, .. } => window.local[variable.index],
-            Entry::Main { .. } => window.next[variable.index],
-            Entry::Public => window.public[variable.index],
-            Entry::Preprocessed { .. } | Entry::Challenge => unreachable!("no table of ours uses these"),
-        },
-        Node::IsFirstRow => F::from_bool(window.first),
-        Node::IsLastRow => F::from_bool(window.last),
-        Node::IsTransition => F::from_bool(!window.last),
-        Node::Constant(constant) => *constant,
-        Node::Add { left_idx, right_idx, .. } => values[*left_idx] + values[*right_idx],
-        Node::Sub { left_idx, right_idx, .. } => values[*left_idx] - values[*right_idx],
-        Node::Neg { idx, .. } => -values[*idx],
-        Node::Mul { left_idx, right_idx, .. } => values[*left_idx] * values[*right_idx],
     }
 }
 
