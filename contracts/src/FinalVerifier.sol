@@ -2,7 +2,18 @@
 pragma solidity 0.8.37;
 
 import {Ext} from "./Field.sol";
-import {COMPILER_END, KEY_AT_OFFSET, Key, PUBLIC_VALUES, TABLE_A, XI, resultsBase, transcriptAt} from "./Key.sol";
+import {
+    COMPILER_END,
+    KEY_AT_MIN,
+    KEY_AT_OFFSET,
+    KEY_HEAD,
+    Key,
+    PUBLIC_VALUES,
+    TABLE_A,
+    XI,
+    resultsBase,
+    transcriptAt
+} from "./Key.sol";
 import {Transcript, WitnessWrong, readBase} from "./Transcript.sol";
 import {Batch, verifyBatch} from "./Batch.sol";
 import {verifyGkr} from "./Gkr.sol";
@@ -52,10 +63,13 @@ contract FinalVerifier {
 
     /// @notice There are no pieces, or too many.
     error PieceCount(uint256 got);
-    /// @notice A piece has no code, or code that does not begin with a STOP byte.
+    /// @notice A piece has no code, or code that does not begin with a STOP byte; or the first has not all of the key data's head,
+    /// which is read from it alone.
     error PieceWrong(uint256 index);
     /// @notice The pieces are not the key data that was meant.
     error KeyWrong(bytes32 expected, bytes32 got);
+    /// @notice The key data does not say of itself that it has this length, or lies where the verifier's own memory is.
+    error KeyMisplaced(uint256 length, uint256 at);
     /// @notice The key is not one for proofs of a `Statement`.
     error PublicValueCount(uint256 expected, uint256 got);
     /// @notice A limb of a time has too many bits (a valid proof has no such).
@@ -68,6 +82,7 @@ contract FinalVerifier {
     constructor(address[] memory pieces, bytes32 commitment) {
         uint256 count = pieces.length;
         if (count == 0 || count > PIECES_MAX) revert PieceCount(count);
+        Key memory key;
         uint256 start;
         assembly ("memory-safe") {
             start := mload(0x40)
@@ -81,17 +96,17 @@ contract FinalVerifier {
                 extcodecopy(piece, end, 0, 1)
                 first := mload(end)
             }
-            if (length < 2 || first != 0) revert PieceWrong(i);
+            if (length < (i == 0 ? 1 + KEY_HEAD : 2) || first != 0) revert PieceWrong(i);
             end = _copy(piece, end);
         }
         bytes32 got;
-        uint256 publicValues;
         assembly ("memory-safe") {
             got := keccak256(start, sub(end, start))
-            publicValues := mload(add(start, 0xe0))
+            key := start
         }
         if (got != commitment) revert KeyWrong(commitment, got);
-        if (publicValues != STATEMENT_CELLS) revert PublicValueCount(STATEMENT_CELLS, publicValues);
+        if (key.keyLength != end - start || key.keyAt < KEY_AT_MIN) revert KeyMisplaced(end - start, key.keyAt);
+        if (key.publicValues != STATEMENT_CELLS) revert PublicValueCount(STATEMENT_CELLS, key.publicValues);
         keyCommitment = commitment;
         _pieces = count;
         _piece0 = pieces[0];
@@ -153,7 +168,7 @@ contract FinalVerifier {
         }
     }
 
-    /// @dev Loads the key data: its head tells where it has to lie.
+    /// @dev Loads the key data: its head, all of which is in the first piece, tells where it has to lie.
     function _loadKey() private view returns (Key memory key) {
         address piece = _piece0;
         uint256 here;

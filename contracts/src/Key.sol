@@ -83,6 +83,10 @@ struct Key {
 
 /// @dev Where `Key.keyAt` is in the key data.
 uint256 constant KEY_AT_OFFSET = 896;
+/// @dev Bytes of a `Key`.
+uint256 constant KEY_HEAD = 992;
+/// @dev The least address for key data: what lies below is the verifier's own.
+uint256 constant KEY_AT_MIN = 0x1c000;
 
 /// @notice What the key says about one trace.
 struct TraceRecord {

@@ -13,7 +13,7 @@ use evm::{Chain, Profile, Recorder, Statement, Verdict};
 use holdfast_circuit::last::{
     LastKey, LastPublic,
     encoding::decode,
-    export::export,
+    export::{PIECE_BYTES_MAX, export},
     keccak::{EF, KeccakConfig, KeccakDigest, KeccakTranscript},
 };
 use holdfast_crypto::{F, field::cell_to_canonical};
@@ -341,5 +341,45 @@ fn a_verifier_is_not_deployed_with_other_data_than_it_is_told() {
         let mut changed = pieces.clone();
         changed[piece][1000] ^= 1;
         assert!(refused(&changed, commitment).starts_with("KeyWrong"));
+    }
+}
+
+/// The commitment is to the key data, not to where they are cut: a cut through the head, from which the verifier reads where to load the rest, is refused, and any other makes no
+/// difference.
+#[test]
+fn where_the_key_data_are_cut_makes_no_difference() {
+    let (key, proof) = sample();
+    let export = export(&key).expect("the key is one for the contracts");
+    let commitment = B256::from(export.commitment);
+    let cut = |first: usize| -> Vec<Vec<u8>> {
+        let (head, rest) = export.data.split_at(first);
+        std::iter::once(head).chain(rest.chunks(PIECE_BYTES_MAX)).map(<[u8]>::to_vec).collect()
+    };
+    for first in [1, 31, 895, 896, 925, 926, 927, 928, 991] {
+        let error = Chain::deploy_pieces(&cut(first), commitment).err().expect("the head is cut");
+        assert!(error.starts_with("PieceWrong"), "{first}: {error}");
+    }
+    let Verdict::Valid { statement: expected, .. } = Chain::deploy(&key).verify(&proof) else { panic!("it is valid") };
+    for first in [992, 993, 12_345] {
+        let mut chain = Chain::deploy_pieces(&cut(first), commitment).expect("the head is whole");
+        match chain.verify(&proof) {
+            Verdict::Valid { statement, .. } => assert_eq!(statement, expected),
+            other => panic!("{first}: {other:?}"),
+        }
+    }
+}
+
+/// Key data that lie about their own length, or want to lie in the verifier's own memory, are refused though their commitment is right.
+#[test]
+fn key_data_for_another_place_are_refused() {
+    let (key, _) = sample();
+    let data = export(&key).expect("the key is one for the contracts").data;
+    let (key_at, key_length) = (28 * 32, 29 * 32);
+    for (word, value) in [(key_at, 0_u64), (key_at, 0x1bfff), (key_length, data.len() as u64 - 1), (key_length, 0)] {
+        let mut changed = data.clone();
+        changed[word + 24..word + 32].copy_from_slice(&value.to_be_bytes());
+        let pieces: Vec<Vec<u8>> = changed.chunks(PIECE_BYTES_MAX).map(<[u8]>::to_vec).collect();
+        let error = Chain::deploy_pieces(&pieces, alloy_primitives::keccak256(&changed)).err().expect("it is refused");
+        assert!(error.starts_with("KeyMisplaced"), "{word} {value}: {error}");
     }
 }

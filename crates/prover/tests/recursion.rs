@@ -18,7 +18,7 @@ use holdfast_exchange::Engine;
 use holdfast_protocol::{Batch, Instruction, cells::batch_digest};
 use holdfast_prover::{
     BatchError, Prover, SegmentLimits,
-    aggregate::{AggregateError, Aggregator, Kind},
+    aggregate::{AggregateError, Aggregator, Kind, params},
     fill_batch,
 };
 use openvm_stark_backend::soundness::SoundnessCalculator;
@@ -66,6 +66,7 @@ fn a_chain_becomes_one_proof_under_the_bundled_key() {
     for kind in [Kind::Leaf, Kind::First, Kind::Node] {
         let bits = SoundnessCalculator::calculate_from_vk(aggregator.key(kind)).total_bits;
         assert!(bits >= 100.0, "{kind:?}: expected 100 bits of proven security, got {bits}");
+        assert!(params::is_within_bounds(aggregator.key(kind)), "{kind:?}");
     }
     // Segments that do not follow one another are refused before anything is proven.
     let crossed = aggregator.leaf(DIGEST_ZERO, &[segments[1].clone(), segments[0].clone()]);
@@ -85,6 +86,7 @@ fn a_chain_becomes_one_proof_under_the_bundled_key() {
     let wrap = aggregator.wrap(&node).expect("the node covers whole batches");
     let bits = SoundnessCalculator::calculate_from_vk(aggregator.wrap_key()).total_bits;
     assert!(bits >= 100.0, "wrap: expected 100 bits of proven security, got {bits}");
+    assert!(params::is_within_bounds(aggregator.wrap_key()));
     let (needed, fixed) =
         (aggregator.last_log_heights(&wrap).expect("it is valid"), &aggregator.last_key().log_heights);
     assert!(needed.iter().zip(fixed).all(|(needed, fixed)| needed <= fixed), "expected {fixed:?}, got {needed:?}");

@@ -75,6 +75,9 @@ pub fn data_contract(piece: &[u8]) -> Vec<u8> {
     code
 }
 
+/// Words that the transcript absorbs at once beside the preamble or the openings: its state, and a witness.
+const ABSORBED_WORDS: usize = 2;
+
 /// Why a key cannot be verified by the contracts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
@@ -106,7 +109,8 @@ pub fn export(key: &LastKey) -> Result<Export, ExportError> {
     let n_max = sorted.first().map_or(0, |&table| key.log_heights[table].saturating_sub(l_skip));
     limit("a fold", 1, WHIR_FOLD_MAX, whir.k)?;
     let rounds = limit("WHIR rounds", 1, WHIR_ROUNDS_MAX, whir.rounds.len())?;
-    limit("folds", 1, VECTOR_ELEMENTS, whir.k * rounds)?;
+    // The variables of the univariate round are among those that WHIR folds.
+    limit("folds", l_skip.max(1), VECTOR_ELEMENTS, whir.k * rounds)?;
     limit("a final polynomial", 1, WHIR_FINAL_MAX, 1 << params.log_final_poly_len())?;
     limit("log2 of the domain", whir.k + rounds, 27, params.log_stacked_height() + params.log_blowup)?;
     for round in &whir.rounds {
@@ -115,7 +119,8 @@ pub fn export(key: &LastKey) -> Result<Export, ExportError> {
     let widths: Vec<usize> =
         key.layouts().iter().map(openvm_stark_backend::prover::stacked_pcs::StackedLayout::width).collect();
     limit("commitments", 1, COMMITMENTS_MAX, widths.len())?;
-    limit("stacked columns", 1, VECTOR_ELEMENTS, widths.iter().sum())?;
+    // The native verifier refuses more than `w_stack`, which the security calculation assumes.
+    limit("stacked columns", 1, VECTOR_ELEMENTS.min(params.w_stack), widths.iter().sum())?;
     limit("cells of a query", 1, WHIR_CELLS_MAX, widths.iter().max().copied().unwrap_or(0) << whir.k)?;
     limit("queries", 1, WHIR_POINTS_MAX, whir.rounds.iter().map(|round| round.num_queries).sum())?;
     for constraint in &inner.trace_height_constraints {
@@ -139,7 +144,8 @@ pub fn export(key: &LastKey) -> Result<Export, ExportError> {
     let constants_count = constants.values.len();
     let mut traces = Vec::new();
     let mut code = Vec::new();
-    let mut results_max = columns.total + 2;
+    // The transcript absorbs openings, and the preamble, from where the results are.
+    let mut results_max = (columns.total + 2).max(preamble.len().div_ceil(32) + ABSORBED_WORDS);
     // Openings are batched by 64 powers at a time.
     let mut powers = VECTOR_ELEMENTS;
     for &table in &sorted {
@@ -158,6 +164,7 @@ pub fn export(key: &LastKey) -> Result<Export, ExportError> {
         powers = powers.max(limit("constraints of a table", 0, CONSTRAINTS_MAX, dag.constraints.constraint_idx.len())?);
         code.extend(bytes);
     }
+    limit("as many constants as the first pass met", constants_count, constants_count, constants.values.len())?;
     let results_at = FRAME + 32 * (3 + columns.public_values + constants_count + 2 * columns.total);
     let key_at = (results_at + 32 * results_max).max(WHIR_END);
     limit("memory", 0, 32 * usize::from(u16::MAX), key_at)?;
@@ -739,7 +746,11 @@ impl<'a> Program<'a> {
         let word = |operand: Operand| -> Result<[u8; 2], ExportError> {
             let in_frame = match operand {
                 Operand::Word(word) => word,
-                Operand::Constant(value) => 3 + public_values + constants.get(&value).copied().unwrap_or_default(),
+                Operand::Constant(value) => {
+                    let missing =
+                        ExportError::Table { table, what: "the first pass did not meet one of its constants" };
+                    3 + public_values + constants.get(&value).copied().ok_or(missing)?
+                }
                 Operand::Result(result) => results_first + places[result],
             };
             let number = u16::try_from(FRAME / 32 + in_frame);
@@ -751,6 +762,7 @@ impl<'a> Program<'a> {
         for (kind, batch) in &order {
             let padding = batch.len().next_multiple_of(kind.padding()) - batch.len();
             let length = batch.iter().map(|&index| self.instructions[index].bytes()).sum::<usize>() + 4 * padding;
+            limit("bytes of a batch of instructions", 0, (1 << 24) - 1, length)?;
             bytes.extend((((*kind as u32) << 24) | length as u32).to_be_bytes());
             for &instruction in batch {
                 let Instruction { kind, a, b, products } = &self.instructions[instruction];

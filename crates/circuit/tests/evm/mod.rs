@@ -41,6 +41,7 @@ sol! {
     error PieceCount(uint256 got);
     error PieceWrong(uint256 index);
     error KeyWrong(bytes32 expected, bytes32 got);
+    error KeyMisplaced(uint256 length, uint256 at);
     error PublicValueCount(uint256 expected, uint256 got);
     error TimeWrong(uint256 cell, uint256 got);
     error ProofLength(uint256 expected, uint256 got);
@@ -225,6 +226,7 @@ fn name(data: &[u8]) -> String {
         PieceCount,
         PieceWrong,
         KeyWrong,
+        KeyMisplaced,
         PublicValueCount,
         TimeWrong,
         ProofLength,

@@ -11,10 +11,7 @@ use holdfast_circuit::{
 };
 use holdfast_crypto::{Digest, field::digest_to_hex, hex::to_hex};
 use holdfast_prover::aggregate::params;
-use openvm_stark_backend::{
-    SystemParams, WhirProximityStrategy,
-    soundness::{SoundnessCalculator, base_field_order, challenge_field_bits},
-};
+use openvm_stark_backend::{SystemParams, WhirProximityStrategy, soundness::SoundnessCalculator};
 use serde::Serialize;
 
 use super::aggregate::Published;
@@ -23,13 +20,6 @@ use crate::{
     error::{Result, same, unexpected},
     ui::{Ui, bytes, count, facts, good, seconds},
 };
-
-/// Bounds of the circuits between the segments and the last proof, for the calculation of their security: constraints of a table, tables, columns, and the base-2 logarithm of
-/// interactions, which is less than the field's.
-const CONSTRAINTS_MAX: usize = 5_000;
-const TABLES_MAX: usize = 100;
-const COLUMNS_MAX: usize = 30_000;
-const LOG_INTERACTIONS_MAX: usize = 31;
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -218,30 +208,12 @@ fn compare(dir: &Dir, public: &LastPublic, ui: Ui) -> Result<u32> {
 
 fn security(key: &LastKey, segment: &SystemParams, of_segment: &SoundnessCalculator) -> Security {
     let mut layers = vec![layer("segment", true, segment, of_segment)];
-    for (name, params) in [("leaf", params::LEAF), ("nodes", params::NODE), ("wrap", params::WRAP)] {
-        let params = params.params();
-        layers.push(layer(name, false, &params, &at_bounds(&params)));
+    for (name, of_layer) in [("leaf", params::LEAF), ("nodes", params::NODE), ("wrap", params::WRAP)] {
+        layers.push(layer(name, false, &of_layer.params(), &of_layer.soundness_at_bounds()));
     }
     layers.push(layer("last", true, &key.key.inner.params, &key.soundness()));
     let bits = layers.iter().map(|layer| layer.bits).fold(f64::INFINITY, f64::min);
     Security { bits, layers }
-}
-
-/// The security of any circuit within the bounds.
-fn at_bounds(params: &SystemParams) -> SoundnessCalculator {
-    type Config = holdfast_circuit::verify::Config;
-    SoundnessCalculator::calculate(
-        params,
-        base_field_order::<Config>(),
-        challenge_field_bits::<Config>(),
-        CONSTRAINTS_MAX,
-        TABLES_MAX,
-        params.max_constraint_degree,
-        params.log_stacked_height(),
-        COLUMNS_MAX,
-        params.w_stack,
-        LOG_INTERACTIONS_MAX - params.l_skip,
-    )
 }
 
 fn layer(layer: &'static str, from_key: bool, params: &SystemParams, bits: &SoundnessCalculator) -> LayerSecurity {

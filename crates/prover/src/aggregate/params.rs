@@ -3,12 +3,33 @@
 //! They are chosen for the layer above to be small: a circuit that verifies a proof grows with its queries, and with the length of the last polynomial that each of them evaluates.
 //! That each gives 100 bits of proven security is a test, on the keys themselves.
 
-use openvm_stark_backend::soundness::SoundnessCalculator;
-use openvm_stark_backend::{SystemParams, WhirProximityStrategy};
-use openvm_stark_sdk::config::challenge_field_bits;
-use openvm_stark_sdk::config::{
-    RECURSION_MAX_CONSTRAINT_DEGREE, SECURITY_BITS_TARGET, log_up_params::log_up_security_params_baby_bear_100_bits,
+use holdfast_circuit::verify::{Config, VerifyingKey};
+use openvm_stark_backend::{
+    SystemParams, WhirProximityStrategy,
+    soundness::{SoundnessCalculator, base_field_order},
 };
+use openvm_stark_sdk::config::{
+    RECURSION_MAX_CONSTRAINT_DEGREE, SECURITY_BITS_TARGET, challenge_field_bits,
+    log_up_params::log_up_security_params_baby_bear_100_bits,
+};
+
+/// Bounds of the circuits of leaves, nodes and wraps, so that their security can be told without making their keys. That the keys are within is a test.
+const CONSTRAINTS_MAX: usize = 5_000;
+const TABLES_MAX: usize = 100;
+const COLUMNS_MAX: usize = 30_000;
+const LOG_INTERACTIONS_MAX: usize = 31;
+
+/// Whether a circuit has no more constraints in a table, no more tables, and no more columns than [`Layer::soundness_at_bounds`] reckons with.
+pub fn is_within_bounds(key: &VerifyingKey) -> bool {
+    let tables = &key.inner.per_air;
+    let columns: usize = tables.iter().map(|table| table.params.width.total_width()).sum();
+    let constraints = tables.iter().map(|table| table.symbolic_constraints.constraints.constraint_idx.len());
+    let interactions = u64::from(key.inner.params.logup.max_interaction_count);
+    tables.len() <= TABLES_MAX
+        && columns <= COLUMNS_MAX
+        && constraints.max().unwrap_or(0) <= CONSTRAINTS_MAX
+        && interactions <= 1 << LOG_INTERACTIONS_MAX
+}
 
 /// What differs between layers.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +47,23 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// The proven security of any circuit of this layer within the bounds.
+    pub fn soundness_at_bounds(self) -> SoundnessCalculator {
+        let params = self.params();
+        SoundnessCalculator::calculate(
+            &params,
+            base_field_order::<Config>(),
+            challenge_field_bits(),
+            CONSTRAINTS_MAX,
+            TABLES_MAX,
+            params.max_constraint_degree,
+            params.log_stacked_height(),
+            COLUMNS_MAX,
+            params.w_stack,
+            LOG_INTERACTIONS_MAX - params.l_skip,
+        )
+    }
+
     pub fn params(self) -> SystemParams {
         let Self {
             log_blowup,
