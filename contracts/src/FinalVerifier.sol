@@ -69,7 +69,7 @@ contract FinalVerifier {
     /// @notice The pieces are not the key data that was meant.
     error KeyWrong(bytes32 expected, bytes32 got);
     /// @notice The key data does not say of itself that it has this length, or lies where the verifier's own memory is.
-    error KeyMisplaced(uint256 length, uint256 at);
+    error KeyMisplaced(uint256 length, uint256 place);
     /// @notice The key is not one for proofs of a `Statement`.
     error PublicValueCount(uint256 expected, uint256 got);
     /// @notice A limb of a time has too many bits (a valid proof has no such).

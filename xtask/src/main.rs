@@ -14,7 +14,8 @@ usage: cargo xtask <task> [arguments]
   ci             everything that CI checks: format, lints, tidiness, tests
   test           all tests
   vectors        checks the golden vectors of signatures against the independent implementation in Python
-  contracts      what CI checks of the contracts: that the artifacts are what the sources compile to, format, tests (needs Node)
+  contracts      what CI checks of the contracts: that the artifacts are what the sources compile to, format, tests, the
+                 verifier on a node that is started for it (needs Node)
   tidy           what no other tool checks: layering of the crates, forbidden words, sizes of files
   bench [what]   benchmarks, built for this processor: engine, authority, root, books, prove, aggregate (all with defaults if none is named)
                  cargo xtask bench engine --binance capture.jsonl.gz
@@ -59,7 +60,7 @@ fn ci() -> Result<(), String> {
     tidy::check()?;
     vectors()?;
     contracts()?;
-    cargo(&["clippy", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
     test()
 }
 
@@ -78,7 +79,13 @@ fn contracts() -> Result<(), String> {
     if !Path::new(DIR).join("node_modules/solc").exists() {
         run("npm", &["ci", "--prefix", DIR, "--no-audit", "--no-fund"], &[])?;
     }
-    for script in ["check", "fmt-check", "test"] {
+    // npm has the Ethereum node for Linux alone.
+    let scripts = if cfg!(target_os = "linux") {
+        &["check", "fmt-check", "test", "anvil"][..]
+    } else {
+        &["check", "fmt-check", "test"]
+    };
+    for script in scripts {
         run("npm", &["run", "--prefix", DIR, "--silent", script], &[])?;
     }
     Ok(())

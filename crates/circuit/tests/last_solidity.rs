@@ -344,6 +344,15 @@ fn a_verifier_is_not_deployed_with_other_data_than_it_is_told() {
     }
 }
 
+/// forge's tests and anvil's deploy the key data of the bundled key.
+#[test]
+fn the_key_data_of_the_contracts_tests_are_those_of_the_key() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contracts/test/vectors/key.bin");
+    let stored = fs::read(path).expect("the key data are there");
+    let expected = export(LastKey::bundled()).expect("the key is one for the contracts").data;
+    assert!(stored == expected, "{path} is not the bundled key's data: `cargo xtask recursion bless` writes it");
+}
+
 /// The commitment is to the key data, not to where they are cut: a cut through the head, from which the verifier reads where to load the rest, is refused, and any other makes no
 /// difference.
 #[test]

@@ -10,7 +10,7 @@ mod misuse;
 
 use common::{attacks::Stage, carry_out};
 use holdfast_circuit::{
-    last::{LastKey, LastPublic},
+    last::{LastKey, LastPublic, export::export},
     verify::{SegmentProof, verify_segment, verifying_key},
 };
 use holdfast_crypto::{field::DIGEST_ZERO, poseidon2::compress};
@@ -25,6 +25,8 @@ use openvm_stark_backend::soundness::SoundnessCalculator;
 
 const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../circuit/src/last/last.key");
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../circuit/tests/vectors/last.proof");
+/// What forge's tests and anvil's deploy.
+const KEY_DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contracts/test/vectors/key.bin");
 
 fn prove_batch(
     prover: &Prover,
@@ -98,6 +100,8 @@ fn a_chain_becomes_one_proof_under_the_bundled_key() {
     if std::env::var_os("HOLDFAST_BLESS").is_some() {
         std::fs::write(KEY, key.to_bytes()).expect("the key can be written");
         std::fs::write(SAMPLE, &last).expect("the sample can be written");
+        let exported = export(key).expect("the key is one for the contracts");
+        std::fs::write(KEY_DATA, exported.data).expect("the key data can be written");
     } else {
         assert!(key.to_bytes() == LastKey::bundled().to_bytes(), "the bundled key is not that of the source: bless it");
     }

@@ -41,7 +41,7 @@ sol! {
     error PieceCount(uint256 got);
     error PieceWrong(uint256 index);
     error KeyWrong(bytes32 expected, bytes32 got);
-    error KeyMisplaced(uint256 length, uint256 at);
+    error KeyMisplaced(uint256 length, uint256 place);
     error PublicValueCount(uint256 expected, uint256 got);
     error TimeWrong(uint256 cell, uint256 got);
     error ProofLength(uint256 expected, uint256 got);
