@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, keccak256};
 use evm::{Chain, Profile, Recorder, Statement, Verdict};
 use holdfast_circuit::last::{
     LastKey, LastPublic,
@@ -83,15 +83,19 @@ impl FiatShamirTranscript<KeccakConfig> for Recording {
     }
 }
 
+/// What the twin's transcript absorbs when it verifies the sample.
+fn recorded(key: &LastKey, proof: &[u8]) -> Words {
+    let recording = Recording::default();
+    let decoded = decode(key, proof).expect("the sample decodes");
+    verify(&KeccakConfig::new(key.key.inner.params.clone()), &key.key, &decoded, &mut recording.clone())
+        .expect("the sample is valid");
+    recording.words.lock().expect("nobody panicked").clone()
+}
+
 #[test]
 fn the_transcripts_are_the_same() {
     let (key, proof) = sample();
-    let recording = Recording::default();
-    let decoded = decode(&key, &proof).expect("the sample decodes");
-    verify(&KeccakConfig::new(key.key.inner.params.clone()), &key.key, &decoded, &mut recording.clone())
-        .expect("the sample is valid");
-    let words = recording.words.lock().expect("nobody panicked").clone();
-
+    let words = recorded(&key, &proof);
     let mut chain = Chain::deploy(&key);
     let mut recorder = Recorder::default();
     chain.watch(&proof, &mut recorder);
@@ -100,6 +104,67 @@ fn the_transcripts_are_the_same() {
         assert_eq!(got.1.0, expected.1, "word {step} of {}", words.len());
     }
     assert_eq!(recorder.steps.len(), words.len());
+}
+
+/// Bytes that a query of a round of WHIR opens.
+fn opened_bytes(key: &LastKey, round: usize) -> usize {
+    let params = &key.key.inner.params;
+    let depth = params.log_stacked_height() + params.log_blowup - params.whir.k;
+    if round == 0 {
+        key.layouts().iter().map(|layout| ((4 * layout.width()) << params.whir.k) + 32 * depth).sum()
+    } else {
+        (16 << params.whir.k) + 32 * (depth - round)
+    }
+}
+
+/// Whatever the prover chooses is absorbed, in the order in which it stands in the proof: everything but the rows and paths that queries open, which the trees' roots fix. And each
+/// element makes a difference: without it, the next word is another.
+#[test]
+fn no_element_is_left_out_of_the_transcript() {
+    let (key, proof) = sample();
+    let words = recorded(&key, &proof);
+    let absorbed: Vec<u8> = words.iter().flat_map(|(absorbed, _)| absorbed.iter().copied()).collect();
+    let sections = sections(&key);
+    // The commitment and the public values are in the preamble, among what the key says.
+    let public: usize = key.key.inner.per_air.iter().map(|air| air.params.num_public_values).sum();
+    let mut chosen = Vec::new();
+    let mut from = 32 + 4 * public;
+    for (round, config) in key.key.inner.params.whir.rounds.iter().enumerate() {
+        let name = format!("WHIR {round}");
+        let section = sections.iter().position(|&(_, of)| of == name).expect("every round has a section");
+        let end = sections[section + 1].0;
+        chosen.extend_from_slice(&proof[from..end - config.num_queries * opened_bytes(&key, round)]);
+        from = end;
+    }
+    assert_eq!(from, proof.len());
+    // After the preamble, all is of the proof; but a column that no constraint looks at in the next row has no rotated claim, for which a zero is absorbed.
+    let tables = &key.key.inner.per_air;
+    let without: usize =
+        tables.iter().filter(|air| !air.params.need_rot).map(|air| air.params.width.total_width()).sum();
+    let preamble = absorbed.len() - chosen.len() - 16 * without;
+    let mut left = chosen.chunks(4).peekable();
+    let zeros = absorbed[preamble..].chunks(4).filter(|element| left.next_if_eq(element).is_none());
+    assert_eq!(zeros.inspect(|element| assert_eq!(*element, [0; 4])).count(), 4 * without);
+    assert_eq!(left.next(), None, "not all that the prover chooses is absorbed in its order");
+    let begin = &absorbed[..preamble];
+    assert!(begin.windows(32).any(|window| window == &proof[..32]), "the commitment is not in the preamble");
+    assert!(
+        begin.windows(4 * public).any(|window| window == &proof[32..32 + 4 * public]),
+        "the public values are not in the preamble"
+    );
+
+    let mut state = KeccakDigest::default();
+    let mut elements = 0;
+    for (absorbed, word) in &words {
+        let hash = |absorbed: &[u8]| keccak256([&state[..], absorbed].concat()).0;
+        assert_eq!(hash(absorbed), *word);
+        for at in (0..absorbed.len()).step_by(4) {
+            assert_ne!(hash(&[&absorbed[..at], &absorbed[at + 4..]].concat()), *word, "element {elements}");
+            elements += 1;
+        }
+        state = *word;
+    }
+    assert_eq!(4 * elements, absorbed.len());
 }
 
 /// Where the sections of a proof begin.
@@ -135,17 +200,14 @@ fn sections(key: &LastKey) -> Vec<(usize, &'static str)> {
     place("stacking: sum-check", 16 * (2 * domain + 1 + 2 * params.n_stack));
     place("stacking: columns", 16 * widths.iter().sum::<usize>() + witness(whir.mu_pow_bits));
     let names = ["WHIR 0", "WHIR 1", "WHIR 2", "WHIR 3", "WHIR 4", "WHIR 5", "WHIR 6", "WHIR 7"];
-    let depth = params.log_stacked_height() + params.log_blowup - whir.k;
     for (round, config) in whir.rounds.iter().enumerate() {
         let last = round + 1 == whir.rounds.len();
         let sumcheck = whir.k * (32 + witness(whir.folding_pow_bits));
         let code = if last { 16 << params.log_final_poly_len() } else { 48 };
-        let opened = if round == 0 {
-            widths.iter().map(|width| ((4 * width) << whir.k) + 32 * depth).sum()
-        } else {
-            (16 << whir.k) + 32 * (depth - round)
-        };
-        place(names[round], sumcheck + code + witness(whir.query_phase_pow_bits) + config.num_queries * opened);
+        place(
+            names[round],
+            sumcheck + code + witness(whir.query_phase_pow_bits) + config.num_queries * opened_bytes(key, round),
+        );
     }
     sections.remove(0);
     sections.push((at, "end"));
@@ -388,7 +450,7 @@ fn key_data_for_another_place_are_refused() {
         let mut changed = data.clone();
         changed[word + 24..word + 32].copy_from_slice(&value.to_be_bytes());
         let pieces: Vec<Vec<u8>> = changed.chunks(PIECE_BYTES_MAX).map(<[u8]>::to_vec).collect();
-        let error = Chain::deploy_pieces(&pieces, alloy_primitives::keccak256(&changed)).err().expect("it is refused");
+        let error = Chain::deploy_pieces(&pieces, keccak256(&changed)).err().expect("it is refused");
         assert!(error.starts_with("KeyMisplaced"), "{word} {value}: {error}");
     }
 }
