@@ -8,7 +8,7 @@ use openvm_stark_backend::{
     StarkEngine, SystemParams, codec::Decode, keygen::types::MultiStarkVerifyingKey, proof::Proof,
 };
 use openvm_stark_sdk::config::{
-    app_params_with_100_bits_security,
+    SECURITY_BITS_TARGET, app_params_with_100_bits_security,
     baby_bear_poseidon2::{BabyBearPoseidon2Config, BabyBearPoseidon2RefEngine, DuplexSponge},
 };
 
@@ -24,13 +24,31 @@ pub type SegmentProof = Proof<Config>;
 pub type VerifyingKey = MultiStarkVerifyingKey<Config>;
 
 /// Base-2 logarithm of the height of the stacked trace.
-pub const LOG_STACKED_HEIGHT: usize = 20;
+pub const LOG_STACKED_HEIGHT: usize = 21;
 /// Largest base-2 logarithm of a table's height.
-pub const LOG_HEIGHT_MAX: usize = LOG_STACKED_HEIGHT;
+pub const LOG_HEIGHT_MAX: usize = 20;
 
-/// Parameters of the proof system for segments.
+/// Base-2 logarithm of the length of the last polynomial: a circuit that verifies a segment evaluates it at each query.
+const LOG_FINAL_POLYNOMIAL: usize = 5;
+
+/// Parameters of the proof system for segments: OpenVM's for its applications, but with a shorter last polynomial.
 pub fn system_params() -> SystemParams {
-    app_params_with_100_bits_security(LOG_STACKED_HEIGHT)
+    let app = app_params_with_100_bits_security(LOG_STACKED_HEIGHT);
+    SystemParams::new(
+        app.log_blowup,
+        app.l_skip,
+        app.n_stack,
+        app.w_stack,
+        LOG_FINAL_POLYNOMIAL,
+        app.whir.folding_pow_bits,
+        app.whir.mu_pow_bits,
+        app.whir.proximity,
+        SECURITY_BITS_TARGET,
+        app.logup,
+        app.max_constraint_degree,
+        app.whir.query_phase_pow_bits,
+        app.whir.k,
+    )
 }
 
 /// The verifying key. It follows from the source alone.
