@@ -2,14 +2,19 @@
 
 #![allow(dead_code)]
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolConstructor, SolError, sol};
 use holdfast_circuit::last::{
-    LastKey,
+    LastKey, LastPublic,
     export::{data_contract, export},
 };
+use holdfast_crypto::{Digest, field::cell_to_canonical};
 use revm::{
     Context, ExecuteCommitEvm, ExecuteEvm, InspectEvm, Inspector, MainBuilder, MainContext,
     context::TxEnv,
@@ -107,7 +112,8 @@ pub struct Chain {
     pub deployment_gas: Vec<u64>,
 }
 
-/// The verifier's artifact.
+/// The verifier's artifact, and the variable with the path of another.
+const VERIFIER_ELSEWHERE: &str = "HOLDFAST_VERIFIER";
 const VERIFIER: &str = "artifacts/FinalVerifier.json";
 const CALLER: Address = Address::new([0x11; 20]);
 
@@ -284,9 +290,45 @@ fn name(data: &[u8]) -> String {
     String::new()
 }
 
-/// The creation code of a contract.
+/// The digest as the contract returns it: eight cells, the first one most significant.
+fn word(digest: &Digest) -> B256 {
+    let bytes: Vec<u8> = digest.iter().flat_map(|&cell| cell_to_canonical(cell).to_be_bytes()).collect();
+    B256::from_slice(&bytes)
+}
+
+/// What the contract says to a proof that the twin accepts; `None` for one that it refuses.
+pub fn expected(key: &LastKey, proof: &[u8]) -> Option<Statement> {
+    let LastPublic { root_old, root_new, batch_first, batch_last, time_start, time_end, data, segment_key } =
+        key.verify(proof).ok()?;
+    Some(Statement {
+        rootOld: word(&root_old),
+        rootNew: word(&root_new),
+        batchFirst: batch_first,
+        batchLast: batch_last,
+        timeStart: time_start,
+        timeEnd: time_end,
+        data: word(&data),
+        segmentKey: word(&segment_key),
+    })
+}
+
+/// Contract and twin come to the same verdict. Returns it: the error's name, or `valid`.
+pub fn check(key: &LastKey, chain: &mut Chain, proof: &[u8], what: &str) -> String {
+    match (chain.verify(proof), expected(key, proof)) {
+        (Verdict::Valid { statement, .. }, Some(expected)) => {
+            assert_eq!(*statement, expected, "{what}");
+            "valid".into()
+        }
+        (Verdict::Refused { error }, None) => error,
+        (verdict, expected) => panic!("{what}: the contract says {verdict:?}, the twin {expected:?}"),
+    }
+}
+
+/// The creation code of a contract. That of the verifier may be elsewhere: `contracts/bin/mutants.js` runs the tests with verifiers that lack a check.
 fn bytecode(artifact: &str) -> Bytes {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts").join(artifact);
+    let other = env::var_os(VERIFIER_ELSEWHERE).filter(|_| artifact == VERIFIER);
+    let path = other
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts").join(artifact), PathBuf::from);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let artifact: serde_json::Value = serde_json::from_str(&text).expect("an artifact is JSON");
     artifact["bytecode"].as_str().and_then(|code| code.parse().ok()).expect("an artifact has bytecode")
