@@ -169,7 +169,7 @@ contract FinalVerifier {
     }
 
     /// @dev Loads the key data: its head, all of which is in the first piece, tells where it has to lie.
-    function _loadKey() private view returns (Key memory key) {
+    function _loadKey() internal view returns (Key memory key) {
         address piece = _piece0;
         uint256 here;
         assembly ("memory-safe") {
@@ -197,7 +197,11 @@ contract FinalVerifier {
 
     /// @dev Fills the frame with public values and constants, and lets the transcript absorb the preamble and, if there is one,
     /// the first witness. Returns where these end.
-    function _begin(Key memory key, uint256 proof) private pure returns (Transcript memory transcript, uint256 cursor) {
+    function _begin(Key memory key, uint256 proof)
+        internal
+        pure
+        returns (Transcript memory transcript, uint256 cursor)
+    {
         unchecked {
             transcript = transcriptAt();
             uint256 here = PUBLIC_VALUES;

@@ -9,9 +9,9 @@ use std::{
 };
 
 use alloy_primitives::{B256, keccak256};
-use evm::{Chain, Profile, Recorder, Statement, Verdict};
+use evm::{Chain, Profile, Recorder, Verdict, check};
 use holdfast_circuit::last::{
-    LastKey, LastPublic,
+    LastKey,
     encoding::decode,
     export::{PIECE_BYTES_MAX, export},
     keccak::{EF, KeccakConfig, KeccakDigest, KeccakTranscript},
@@ -243,40 +243,6 @@ fn gas_profile() {
     }
 }
 
-/// The digest as the contract returns it: eight cells, the first one most significant.
-fn word(digest: &holdfast_crypto::Digest) -> B256 {
-    let bytes: Vec<u8> = digest.iter().flat_map(|&cell| cell_to_canonical(cell).to_be_bytes()).collect();
-    B256::from_slice(&bytes)
-}
-
-/// What the contract says to a proof that the twin accepts; `None` for one that it refuses.
-fn expected(key: &LastKey, proof: &[u8]) -> Option<Statement> {
-    let LastPublic { root_old, root_new, batch_first, batch_last, time_start, time_end, data, segment_key } =
-        key.verify(proof).ok()?;
-    Some(Statement {
-        rootOld: word(&root_old),
-        rootNew: word(&root_new),
-        batchFirst: batch_first,
-        batchLast: batch_last,
-        timeStart: time_start,
-        timeEnd: time_end,
-        data: word(&data),
-        segmentKey: word(&segment_key),
-    })
-}
-
-/// Contract and twin come to the same verdict. Returns it: the error's name, or `valid`.
-fn check(key: &LastKey, chain: &mut Chain, proof: &[u8], what: &str) -> String {
-    match (chain.verify(proof), expected(key, proof)) {
-        (Verdict::Valid { statement, .. }, Some(expected)) => {
-            assert_eq!(*statement, expected, "{what}");
-            "valid".into()
-        }
-        (Verdict::Refused { error }, None) => error,
-        (verdict, expected) => panic!("{what}: the contract says {verdict:?}, the twin {expected:?}"),
-    }
-}
-
 const PRIME: u32 = holdfast_crypto::field::PRIME;
 
 #[test]
@@ -328,21 +294,33 @@ fn elements_that_are_not_canonical_are_refused() {
     let (key, proof) = sample();
     let mut chain = Chain::deploy(&key);
     let sections = sections(&key);
+    let params = &key.key.inner.params;
+    let depth = params.log_stacked_height() + params.log_blowup - params.whir.k;
+    let mut round = 0;
+    let mut tried = 0;
     for window in sections.windows(2) {
         let [(start, name), (end, _)] = window else { continue };
         // Every section but the first begins with elements, and all elements are aligned to four bytes.
         let first = if *start == 0 { 32 } else { *start };
-        for at in [first, first + 4, first + 8, first + 12, first.midpoint(*end) & !3] {
+        let mut places = vec![first, first + 4, first + 8, first + 12];
+        if name.starts_with("WHIR") {
+            // The last cell that a query opens, in front of its path.
+            places.push(end - 32 * (depth - round) - 4);
+            round += 1;
+        }
+        for at in places {
             let value = u32::from_be_bytes(proof[at..at + 4].try_into().expect("four bytes"));
-            if value >= PRIME {
-                continue;
-            }
+            let Some(other) = value.checked_add(PRIME) else { continue };
             let mut changed = proof.clone();
-            changed[at..at + 4].copy_from_slice(&(value + PRIME).to_be_bytes());
+            changed[at..at + 4].copy_from_slice(&other.to_be_bytes());
             let error = check(&key, &mut chain, &changed, name);
-            assert_ne!(error, "valid", "{name}, byte {at}");
+            assert_eq!(error, "NotCanonical", "{name}, byte {at}");
+            tried += 1;
         }
     }
+    assert_eq!(round, params.whir.rounds.len());
+    // All canonical values have another representation in 32 bits, since 2·p < 2^32.
+    assert_eq!(tried, 4 * (sections.len() - 1) + round);
 }
 
 fn below(random: &mut ChaCha8Rng, bound: usize) -> usize {
@@ -438,6 +416,30 @@ fn where_the_key_data_are_cut_makes_no_difference() {
             other => panic!("{first}: {other:?}"),
         }
     }
+}
+
+/// The key says how long its proofs are; the verifier sees, at the end, whether it has read as much.
+#[test]
+fn a_key_that_is_wrong_about_the_length_of_its_proofs_accepts_none() {
+    let (key, proof) = sample();
+    let mut data = export(&key).expect("the key is one for the contracts").data;
+    data[24..32].copy_from_slice(&(proof.len() as u64 + 4).to_be_bytes());
+    let pieces: Vec<Vec<u8>> = data.chunks(PIECE_BYTES_MAX).map(<[u8]>::to_vec).collect();
+    let mut chain = Chain::deploy_pieces(&pieces, alloy_primitives::keccak256(&data)).expect("nothing else is wrong");
+    let longer = [proof.as_slice(), &[0; 4]].concat();
+    let Verdict::Refused { error } = chain.verify(&longer) else { panic!("it is refused") };
+    assert_eq!(error, format!("ProofLength {{ expected: {}, got: {} }}", proof.len(), longer.len()));
+}
+
+/// A verifier is for proofs of a statement.
+#[test]
+fn a_key_with_another_number_of_public_values_is_refused() {
+    let (key, _) = sample();
+    let mut data = export(&key).expect("the key is one for the contracts").data;
+    data[7 * 32 + 31] = 39;
+    let pieces: Vec<Vec<u8>> = data.chunks(PIECE_BYTES_MAX).map(<[u8]>::to_vec).collect();
+    let error = Chain::deploy_pieces(&pieces, alloy_primitives::keccak256(&data)).err().expect("it is refused");
+    assert_eq!(error, "PublicValueCount { expected: 40, got: 39 }");
 }
 
 /// Key data that lie about their own length, or want to lie in the verifier's own memory, are refused though their commitment is right.

@@ -1,13 +1,20 @@
-//! The verifier contract in an Ethereum virtual machine: deploys it with a key's data, and calls it.
+//! The verifier contract in an Ethereum virtual machine: deploys it with a key's data, and calls it. (Every test is a crate of its own, and uses only some of it.)
 
-use std::{collections::BTreeMap, fs, path::Path};
+#![allow(dead_code)]
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolConstructor, SolError, sol};
 use holdfast_circuit::last::{
-    LastKey,
+    LastKey, LastPublic,
     export::{data_contract, export},
 };
+use holdfast_crypto::{Digest, field::cell_to_canonical};
 use revm::{
     Context, ExecuteCommitEvm, ExecuteEvm, InspectEvm, Inspector, MainBuilder, MainContext,
     context::TxEnv,
@@ -18,6 +25,7 @@ use revm::{
         interpreter_types::{Jumps, MemoryTr, StackTr},
     },
     primitives::{TxKind, hardfork::SpecId},
+    state::{AccountInfo, Bytecode},
 };
 
 sol! {
@@ -63,6 +71,9 @@ sol! {
 /// The most gas that a transaction may have (EIP-7825).
 pub const TRANSACTION_GAS_MAX: u64 = 1 << 24;
 
+/// Bytes of code that a contract may have here that is none for Ethereum.
+const HARNESS_BYTES_MAX: usize = 1 << 16;
+
 /// What a call of the verifier ended in.
 #[derive(Debug, Clone)]
 pub enum Verdict {
@@ -89,14 +100,21 @@ pub struct Gas {
 /// A chain with the verifier of one key on it.
 pub struct Chain {
     database: InMemoryDB,
+    /// Ethereum's limit, or this one.
+    code_bytes_max: Option<usize>,
     nonce: u64,
     pub verifier: Address,
     /// Bytes of the pieces of the key's data.
     pub pieces: Vec<usize>,
+    /// The contracts with the key's data.
+    data: Vec<Address>,
     /// What the deployments cost, in order.
     pub deployment_gas: Vec<u64>,
 }
 
+/// The verifier's artifact, and the variable with the path of another.
+const VERIFIER_ELSEWHERE: &str = "HOLDFAST_VERIFIER";
+const VERIFIER: &str = "artifacts/FinalVerifier.json";
 const CALLER: Address = Address::new([0x11; 20]);
 
 impl Chain {
@@ -110,17 +128,23 @@ impl Chain {
 
     /// Deploys pieces, and the verifier with a commitment; an error is what the verifier's constructor refuses with.
     pub fn deploy_pieces(pieces: &[Vec<u8>], commitment: B256) -> Result<Self, String> {
+        Self::deploy_contract(VERIFIER, pieces, commitment)
+    }
+
+    /// As [`Self::deploy_pieces`], for a contract (by its artifact's path in `contracts/`) with the verifier's constructor.
+    pub fn deploy_contract(artifact: &str, pieces: &[Vec<u8>], commitment: B256) -> Result<Self, String> {
         let mut chain = Self {
             database: InMemoryDB::default(),
+            code_bytes_max: (artifact != VERIFIER).then_some(HARNESS_BYTES_MAX),
             nonce: 0,
             verifier: Address::ZERO,
             pieces: pieces.iter().map(Vec::len).collect(),
+            data: Vec::new(),
             deployment_gas: Vec::new(),
         };
-        let addresses: Vec<Address> =
-            pieces.iter().map(|piece| chain.create(data_contract(piece).into())).collect::<Result<_, _>>()?;
-        let arguments = constructorCall { pieces: addresses, commitment }.abi_encode();
-        let code: Vec<u8> = [bytecode("FinalVerifier").as_ref(), &arguments].concat();
+        chain.data = pieces.iter().map(|piece| chain.create(data_contract(piece).into())).collect::<Result<_, _>>()?;
+        let arguments = constructorCall { pieces: chain.data.clone(), commitment }.abi_encode();
+        let code: Vec<u8> = [bytecode(artifact).as_ref(), &arguments].concat();
         chain.verifier = chain.create(code.into())?;
         Ok(chain)
     }
@@ -131,7 +155,9 @@ impl Chain {
 
     fn create(&mut self, code: Bytes) -> Result<Address, String> {
         let transaction = self.transaction(TxKind::Create, code, TRANSACTION_GAS_MAX);
-        let mut evm = context(&mut self.database).build_mainnet();
+        let context = context(&mut self.database)
+            .modify_cfg_chained(|config| config.limit_contract_code_size = self.code_bytes_max);
+        let mut evm = context.build_mainnet();
         let result = evm.transact_commit(transaction).expect("the transaction is well formed");
         self.nonce += 1;
         match result {
@@ -159,6 +185,23 @@ impl Chain {
         let transaction = self.transaction(TxKind::Call(self.verifier), data.clone(), gas);
         let mut evm = context(&mut self.database).build_mainnet();
         verdict(evm.transact(transaction).expect("the transaction is well formed").result, &data)
+    }
+
+    /// Calls any function of the contract; an error says what it ended in, if it returned nothing.
+    pub fn query(&mut self, data: Bytes, gas: u64) -> Result<Bytes, String> {
+        let transaction = self.transaction(TxKind::Call(self.verifier), data, gas);
+        let mut evm = context(&mut self.database).build_mainnet();
+        match evm.transact(transaction).expect("the transaction is well formed").result {
+            ExecutionResult::Success { output, .. } => Ok(output.into_data()),
+            ExecutionResult::Revert { output, .. } => Err(format!("reverts with {output} {}", name(&output))),
+            ExecutionResult::Halt { reason, .. } => Err(format!("{reason:?}")),
+        }
+    }
+
+    /// Puts other key data in the place of a piece's, as nobody could: whatever the verifier was constructed with stays.
+    pub fn replace_piece(&mut self, piece: usize, data: &[u8]) {
+        let code = Bytecode::new_raw([&[0], data].concat().into());
+        self.database.insert_account_info(self.data[piece], AccountInfo::from_bytecode(code));
     }
 
     /// Verifies a proof while an inspector watches.
@@ -247,9 +290,45 @@ fn name(data: &[u8]) -> String {
     String::new()
 }
 
-/// The creation code of a contract.
-fn bytecode(contract: &str) -> Bytes {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../contracts/artifacts/{contract}.json"));
+/// The digest as the contract returns it: eight cells, the first one most significant.
+fn word(digest: &Digest) -> B256 {
+    let bytes: Vec<u8> = digest.iter().flat_map(|&cell| cell_to_canonical(cell).to_be_bytes()).collect();
+    B256::from_slice(&bytes)
+}
+
+/// What the contract says to a proof that the twin accepts; `None` for one that it refuses.
+pub fn expected(key: &LastKey, proof: &[u8]) -> Option<Statement> {
+    let LastPublic { root_old, root_new, batch_first, batch_last, time_start, time_end, data, segment_key } =
+        key.verify(proof).ok()?;
+    Some(Statement {
+        rootOld: word(&root_old),
+        rootNew: word(&root_new),
+        batchFirst: batch_first,
+        batchLast: batch_last,
+        timeStart: time_start,
+        timeEnd: time_end,
+        data: word(&data),
+        segmentKey: word(&segment_key),
+    })
+}
+
+/// Contract and twin come to the same verdict. Returns it: the error's name, or `valid`.
+pub fn check(key: &LastKey, chain: &mut Chain, proof: &[u8], what: &str) -> String {
+    match (chain.verify(proof), expected(key, proof)) {
+        (Verdict::Valid { statement, .. }, Some(expected)) => {
+            assert_eq!(*statement, expected, "{what}");
+            "valid".into()
+        }
+        (Verdict::Refused { error }, None) => error,
+        (verdict, expected) => panic!("{what}: the contract says {verdict:?}, the twin {expected:?}"),
+    }
+}
+
+/// The creation code of a contract. That of the verifier may be elsewhere: `contracts/bin/mutants.js` runs the tests with verifiers that lack a check.
+fn bytecode(artifact: &str) -> Bytes {
+    let other = env::var_os(VERIFIER_ELSEWHERE).filter(|_| artifact == VERIFIER);
+    let path = other
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts").join(artifact), PathBuf::from);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let artifact: serde_json::Value = serde_json::from_str(&text).expect("an artifact is JSON");
     artifact["bytecode"].as_str().and_then(|code| code.parse().ok()).expect("an artifact has bytecode")

@@ -1,0 +1,139 @@
+#!/usr/bin/env node
+// Takes the checks out of the verifier one at a time, and runs the tests with what is left: a test has to fail. Prints the mutants that survive.
+//
+// Two kinds of mutants: without a `revert` (or an assertion), one for each in src/; and those of `PAIRS`, in which both sides of an equation lose the same term, which no valid proof
+// shows. It takes a quarter of an hour. With arguments, only the mutants whose names have one of them are made.
+"use strict";
+
+const { spawnSync } = require("child_process");
+const fs = require("fs");
+const os = require("os");
+const path = require("path");
+const solc = require("../node_modules/solc");
+
+const ROOT = path.join(__dirname, "..");
+const TESTS = ["last_lies", "last_solidity"];
+
+// Terms that are on both sides: what is replaced, in files of src/.
+const PAIRS = [
+  {
+    name: "values outside of the domain do not count",
+    edits: [
+      ["Whir.sol", "whir.claim = claim + gamma * outside;", "whir.claim = claim;"],
+      ["Whir.sol", "sum = sum + gamma * _atOutside(OUTSIDE.get(round), start, total, length);", ""],
+    ],
+  },
+  {
+    name: "queries do not count",
+    edits: [
+      ["Whir.sol", "claim = claim + power * _fold(k, whir.inverse);", "_fold(k, whir.inverse);"],
+      ["Whir.sol", "sum = sum + power * _atPoint(Ext.unwrap(POINTS.get(point)), start, total, length);", ""],
+    ],
+  },
+  {
+    name: "queries of the first round do not count",
+    edits: [
+      ["Whir.sol", "claim = claim + power * _fold(k, whir.inverse);", "if (whir.round > 0) claim = claim + power * _fold(k, whir.inverse);"],
+      ["Whir.sol", "sum = sum + power * _atPoint(", "if (round > 0) sum = sum + power * _atPoint("],
+    ],
+  },
+  {
+    name: "queries of the last round do not count",
+    edits: [
+      ["Whir.sol", "claim = claim + power * _fold(k, whir.inverse);", "if (whir.round + 1 < key.whirRounds) claim = claim + power * _fold(k, whir.inverse);"],
+      ["Whir.sol", "sum = sum + power * _atPoint(", "if (round + 1 < key.whirRounds) sum = sum + power * _atPoint("],
+    ],
+  },
+  {
+    name: "openings do not count",
+    edits: [
+      ["Whir.sol", "whir.claim = reduce(claim);\n    }\n}\n\n/// @dev One round", "whir.claim = ZERO;\n    }\n}\n\n/// @dev One round"],
+      ["Whir.sol", "Ext e1 = readExt(cursor);\n            Ext e2 = readExt(cursor + 16);\n            cursor = transcript.checkWitness", "Ext e1 = readExt(cursor);\n            Ext e2 = readExt(cursor + 16);\n            if (i == 0) claim = e1;\n            cursor = transcript.checkWitness"],
+    ],
+  },
+];
+
+/// The sources, and of each file the text.
+function sources() {
+  const directory = path.join(ROOT, "src");
+  return Object.fromEntries(fs.readdirSync(directory).sort().map((name) => [name, fs.readFileSync(path.join(directory, name), "utf8")]));
+}
+
+function replaceOnce(text, from, to) {
+  const at = text.indexOf(from);
+  if (at < 0 || text.indexOf(from, at + 1) >= 0) throw new Error(`it is not there once: ${from}`);
+  return text.slice(0, at) + to + text.slice(at + from.length);
+}
+
+function mutants(files) {
+  const all = [];
+  for (const [file, text] of Object.entries(files)) {
+    for (const match of text.matchAll(/\b(revert \w+\([^;]*\)|assert\([^;]*\));/g)) {
+      const line = text.slice(0, match.index).split("\n").length;
+      // The statement may be all there is behind an `if`.
+      const changed = text.slice(0, match.index) + "{}" + text.slice(match.index + match[0].length);
+      all.push({ name: `${file}:${line}: ${match[1]}`, files: { ...files, [file]: changed } });
+    }
+  }
+  for (const { name, edits } of PAIRS) {
+    const changed = { ...files };
+    for (const [file, from, to] of edits) changed[file] = replaceOnce(changed[file], from, to);
+    all.push({ name, files: changed });
+  }
+  return all;
+}
+
+function compile(files) {
+  const input = {
+    language: "Solidity",
+    sources: Object.fromEntries(Object.entries(files).map(([name, content]) => [`src/${name}`, { content }])),
+    settings: {
+      ...JSON.parse(fs.readFileSync(path.join(ROOT, "solc.json"), "utf8")),
+      outputSelection: { "src/FinalVerifier.sol": { FinalVerifier: ["evm.bytecode.object"] } },
+    },
+  };
+  const output = JSON.parse(solc.compile(JSON.stringify(input)));
+  const errors = (output.errors || []).filter((error) => error.severity === "error");
+  if (errors.length > 0) throw new Error(errors.map((error) => error.formattedMessage).join("\n"));
+  return "0x" + output.contracts["src/FinalVerifier.sol"].FinalVerifier.evm.bytecode.object;
+}
+
+/// The first test that fails with this verifier; nothing if all pass.
+function failure(artifact) {
+  const names = TESTS.flatMap((test) => ["--test", test]);
+  const run = spawnSync("cargo", ["test", "--quiet", "--locked", "-p", "holdfast-circuit", ...names], {
+    cwd: path.join(ROOT, ".."),
+    env: { ...process.env, HOLDFAST_VERIFIER: artifact, RUST_BACKTRACE: "0" },
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+  });
+  if (run.status === 0) return undefined;
+  const panic = /thread '([^']+)' .*panicked at/.exec(run.stdout + run.stderr);
+  if (!panic) throw new Error(`the tests did not run:\n${run.stderr}`);
+  return panic[1];
+}
+
+function main() {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "holdfast-mutants-"));
+  const artifact = path.join(directory, "FinalVerifier.json");
+  const test = (files) => {
+    fs.writeFileSync(artifact, JSON.stringify({ bytecode: compile(files) }));
+    return failure(artifact);
+  };
+  const files = sources();
+  const wanted = process.argv.slice(2);
+  const chosen = mutants(files).filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+  const unchanged = test(files);
+  if (unchanged) throw new Error(`the verifier as it is fails ${unchanged}`);
+  const survivors = [];
+  for (const { name, files } of chosen) {
+    const failed = test(files);
+    if (!failed) survivors.push(name);
+    console.log(failed ? `${name}: ${failed}` : `${name}: SURVIVES`);
+  }
+  fs.rmSync(directory, { recursive: true });
+  console.log(`${chosen.length} mutants, ${survivors.length} survive${survivors.length > 0 ? ":" : ""}`);
+  survivors.forEach((name) => console.log(`  ${name}`));
+}
+
+main();
