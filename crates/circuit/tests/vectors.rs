@@ -24,6 +24,7 @@ use holdfast_protocol::{
     cells::{batch_digest, blocks},
     limits,
 };
+use openvm_stark_backend::soundness::SoundnessCalculator;
 
 #[track_caller]
 fn check(file: &str, lines: &[String]) {
@@ -55,6 +56,13 @@ fn the_verifying_key_is_unchanged() {
         ));
     }
     check("key.txt", &lines);
+}
+
+/// The calculation is the backend's, on the key itself: round by round, without conjectures, under unique decoding.
+#[test]
+fn a_segment_has_100_bits_of_proven_security() {
+    let bits = SoundnessCalculator::calculate_from_vk(&verifying_key()).total_bits;
+    assert!(bits >= 100.0, "expected 100 bits of proven security, got {bits}");
 }
 
 #[test]
