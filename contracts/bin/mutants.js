@@ -2,7 +2,7 @@
 // Takes the checks out of the verifier one at a time, and runs the tests with what is left: a test has to fail. Prints the mutants that survive.
 //
 // Two kinds of mutants: without a `revert` (or an assertion), one for each in src/; and those of `PAIRS`, in which both sides of an equation lose the same term, which no valid proof
-// shows. It takes a quarter of an hour. With arguments, only the mutants whose names have one of them are made.
+// shows. It takes a quarter of an hour, and CI does not run it. With arguments, only the mutants whose names have one of them are made.
 "use strict";
 
 const { spawnSync } = require("child_process");
@@ -13,6 +13,11 @@ const solc = require("../node_modules/solc");
 
 const ROOT = path.join(__dirname, "..");
 const TESTS = ["last_lies", "last_solidity"];
+
+// What no test can find, and why.
+const EQUIVALENT = {
+  "assert(here <= COMPILER_END)": "it holds for the code that the compiler makes, whatever the proof is",
+};
 
 // Terms that are on both sides: what is replaced, in files of src/.
 const PAIRS = [
@@ -128,12 +133,14 @@ function main() {
   const survivors = [];
   for (const { name, files } of chosen) {
     const failed = test(files);
-    if (!failed) survivors.push(name);
-    console.log(failed ? `${name}: ${failed}` : `${name}: SURVIVES`);
+    const reason = Object.entries(EQUIVALENT).find(([part]) => name.includes(part))?.[1];
+    if (!failed && !reason) survivors.push(name);
+    console.log(`${name}: ${failed || (reason ? `survives, ${reason}` : "SURVIVES")}`);
   }
   fs.rmSync(directory, { recursive: true });
-  console.log(`${chosen.length} mutants, ${survivors.length} survive${survivors.length > 0 ? ":" : ""}`);
+  console.log(`${chosen.length} mutants, ${survivors.length} survive that should not${survivors.length > 0 ? ":" : ""}`);
   survivors.forEach((name) => console.log(`  ${name}`));
+  process.exitCode = survivors.length > 0 ? 1 : 0;
 }
 
 main();

@@ -211,6 +211,22 @@ fn every_challenge_counts() {
     }
 }
 
+/// Every witness of work, in a proof that is right but for this one.
+#[test]
+fn every_witness_counts() {
+    for shape in &SHAPES {
+        let [logup, mu, folding, queries] = shape.work.map(|bits| usize::from(bits > 0));
+        let rounds = shape.queries.len();
+        let mut both = Both::new(shape);
+        let witnesses = both.small.prove(Lie::Nothing).1.witnesses;
+        assert_eq!(witnesses, logup + mu + rounds * (shape.k * folding + queries), "{}", shape.name);
+        for index in 0..witnesses {
+            let bytes = both.encoded(&both.small.prove(Lie::Idle(index)).0);
+            assert_eq!(both.verdict(&bytes, &format!("witness {index}")), "WitnessWrong");
+        }
+    }
+}
+
 /// Every public value, of which the proof says another than was proven.
 #[test]
 fn every_public_value_counts() {
