@@ -208,7 +208,7 @@ mod present {
     use holdfast_prover::{
         aggregate::{
             Aggregator,
-            compact::{Compact, CompactError, CompactKey, CompactProof, Stage, look_for_setups, memory},
+            compact::{Compact, CompactError, CompactKey, CompactProof, look_for_setups, memory},
         },
         jobs::{memory_peak_bytes, read_wrap},
     };
@@ -224,7 +224,7 @@ mod present {
     };
 
     /// The contract's source.
-    const CONTRACT: &str = "CompactVerifier.sol";
+    const CONTRACT: &str = "Halo2Verifier.sol";
     const MANIFEST: &str = "compact.json";
 
     impl From<CompactError> for Error {
@@ -263,23 +263,20 @@ mod present {
         let aggregator = Aggregator::new();
         let compact = Compact::new(&aggregator);
         let mut began = Instant::now();
-        let mut seconds = Vec::new();
-        let mut on = |stage: Stage| {
-            if stage != Stage::Stark {
-                seconds.push(began.elapsed().as_secs_f64());
-            }
+        let mut done = |number, next: &'static str| {
+            let took = began.elapsed().as_secs_f64();
             began = Instant::now();
-            bar.set_position(seconds.len() as u64);
-            bar.set_message(match stage {
-                Stage::Stark => "first proof, under Poseidon2 over BN254",
-                Stage::Inner => "inner circuit: parameters, keys, proof",
-                Stage::Outer => "outer circuit: parameters, keys, proof",
-            });
+            bar.set_position(number);
+            bar.set_message(next);
+            took
         };
-        on(Stage::Stark);
+        let _keys = done(0, "first proof, under Poseidon2 over BN254");
         let stark = compact.stark(&wrap).map_err(CompactError::from)?;
-        let CompactProof { key, bytes: proof } = compact.prove(params, &stark, &mut on)?;
-        let outer_seconds = began.elapsed().as_secs_f64();
+        let stark_seconds = done(1, "inner circuit: parameters, keys, proof");
+        let inner = compact.inner_proof(params, &stark)?;
+        let inner_seconds = done(2, "outer circuit: parameters, keys, proof");
+        let CompactProof { key, bytes: proof } = inner.compact(params)?;
+        let outer_seconds = done(3, "");
         bar.finish_and_clear();
 
         let public = key.verify(&proof)?;
@@ -293,8 +290,8 @@ mod present {
             new_root: digest_to_hex(&public.root_new),
             batch_first: public.batch_first,
             batch_last: public.batch_last,
-            stark_seconds: seconds[0],
-            inner_seconds: seconds[1],
+            stark_seconds,
+            inner_seconds,
             outer_seconds,
             peak_memory_bytes: memory_peak_bytes(),
         })
@@ -399,5 +396,61 @@ mod tests {
         let error = run(&options, Ui::QUIET).expect_err("it is not built in");
         assert!(error.to_string().contains("feature `compact`"), "{error}");
         assert!(error.advice().expect("it has advice").contains("--features compact"));
+    }
+}
+
+#[cfg(all(test, feature = "compact"))]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::*;
+
+    fn options(params: &std::path::Path, dir: &std::path::Path) -> Options {
+        Options { dir: dir.to_owned(), params: params.to_owned(), jobs_dir: None, ignore_memory: true }
+    }
+
+    /// The files are looked for before anything else, and what to do is said.
+    #[test]
+    fn missing_and_short_parameters_are_named_before_anything_is_read() {
+        let params = tempfile::tempdir().expect("a temporary directory");
+        let none = run(&options(params.path(), "nowhere".as_ref()), Ui::QUIET).expect_err("there are none");
+        assert!(none.to_string().contains("kzg_bn254_22.srs: expected KZG parameters"), "{none}");
+        assert!(none.advice().expect("it has advice").contains("ceremonies"));
+        fs::write(params.path().join("kzg_bn254_22.srs"), [0; 9]).expect("it can be written");
+        let short = run(&options(params.path(), "nowhere".as_ref()), Ui::QUIET).expect_err("it is short");
+        assert!(
+            short.to_string().contains("expected 536871172 bytes") && short.to_string().contains("got 9"),
+            "{short}"
+        );
+    }
+
+    /// Files of the right length, of which not a point is read, so that the next thing that is missing is named.
+    #[test]
+    fn without_a_last_proof_it_says_how_to_make_one() {
+        let params = tempfile::tempdir().expect("a temporary directory");
+        for k in [22u32, 23] {
+            let path = params.path().join(format!("kzg_bn254_{k}.srs"));
+            fs::write(&path, k.to_le_bytes()).expect("it can be written");
+            let file = File::options().write(true).open(&path).expect("it is there");
+            file.set_len(4 + (128 << k) + 256).expect("a file may have a hole");
+        }
+        let nowhere = params.path().join("nowhere");
+        let error = run(&options(params.path(), &nowhere), Ui::QUIET).expect_err("there is no such directory");
+        assert!(error.to_string().contains("nowhere"), "{error}");
+    }
+
+    #[test]
+    fn a_proof_alone_needs_a_key() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("compact.proof");
+        fs::write(&path, [0; 9]).expect("it can be written");
+        let mut options = VerifyOptions { path: path.clone(), key: None, key_id: None, genesis_root: None };
+        let error = verify(&options, Ui::QUIET).expect_err("there is no key");
+        assert!(error.advice().expect("it has advice").contains("name the key's file"), "{error}");
+        options.key = Some(path);
+        let error = verify(&options, Ui::QUIET).expect_err("it is no key");
+        assert!(error.to_string().contains("`HFC1`"), "{error}");
+        let export = ExportOptions { key: options.path, out: directory.path().join("out") };
+        assert!(super::export(&export).is_err());
     }
 }

@@ -28,7 +28,7 @@ use snark_verifier_sdk::{Snark, halo2::gen_snark_shplonk};
 
 use super::{
     super::tables::{CONSTRAINTS_TABLE, TABLE},
-    Bn254Config, Bn254Proof, CompactError,
+    Bn254Config, Bn254Proof, CompactError, check, guarded,
     setup::Setup,
 };
 
@@ -72,8 +72,8 @@ pub struct Inner {
 }
 
 impl Inner {
-    /// The circuit for proofs of this key with these heights.
-    pub(super) fn new(key: &MultiStarkVerifyingKey<Bn254Config>, constraints: Digest, log_heights: &[usize]) -> Self {
+    /// The circuit for proofs of this key, with this commitment to the constraints that they verified with, and tables of these heights (base-2 logarithms).
+    pub fn new(key: &MultiStarkVerifyingKey<Bn254Config>, constraints: Digest, log_heights: &[usize]) -> Self {
         // OpenVM's own public values pin a hash of the constraints here. Ours are pinned by their commitment.
         let unused = [F::default(); DIGEST_CELLS];
         let verifier = StaticVerifierCircuit::try_new(key.clone(), unused, log_heights);
@@ -130,10 +130,29 @@ impl Inner {
         size(&self.builder(CircuitBuilderStage::Keygen, proof))
     }
 
+    /// Checks every constraint over a proof, and returns the instances: seconds, and no parameters.
+    ///
+    /// # Errors
+    ///
+    /// If the circuit does not take the proof for a valid one of its key.
+    pub fn check(&self, proof: &Bn254Proof) -> Result<Vec<Fr>, CompactError> {
+        guarded("inner", || {
+            let mut builder = self.builder(CircuitBuilderStage::Keygen, proof);
+            let refused = |reason| CompactError::Prover { circuit: "inner", reason };
+            check::check(&mut builder).map_err(refused)?;
+            Ok(check::values(&builder.assigned_instances[0]))
+        })
+    }
+
     /// Makes the circuit's keys, and proves that a valid proof is one. That is verified.
     pub(super) fn prove(&self, setup: &Setup, proof: &Bn254Proof) -> Result<Snark, CompactError> {
         let (key, params, break_points) = {
             let builder = self.builder(CircuitBuilderStage::Keygen, proof);
+            let (expected, got) = (SIZE, size(&builder));
+            if expected != got {
+                let (expected, got) = (format!("{expected:?}"), format!("{got:?}"));
+                return Err(CompactError::Circuit { circuit: "inner", expected, got });
+            }
             let key = keygen_pk2(setup.params(), &builder, false)
                 .map_err(|error| CompactError::Prover { circuit: "inner", reason: error.to_string() })?;
             (key, builder.config_params.clone(), builder.break_points())

@@ -9,6 +9,7 @@
 //! The first is the last proof's circuit with another hash: the same four facts are pinned ([`super::tables::LastTable`]), and its heights are the same. The inner circuit has the key of the first
 //! as constants, and the outer one that of the inner; the parameters of the commitments are read from files ([`setup`]).
 
+mod check;
 pub mod inner;
 pub mod memory;
 pub mod outer;

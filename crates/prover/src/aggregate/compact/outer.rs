@@ -86,8 +86,9 @@ pub(super) fn prove(setup: &Setup, snark: Snark) -> Result<(CompactKey, Vec<u8>)
     let failed = |error: &dyn std::fmt::Display| CompactError::Prover { circuit: "outer", reason: error.to_string() };
     let mut keygen = circuit(CircuitBuilderStage::Keygen, setup, snark.clone());
     let config = keygen.calculate_params(Some(FREE_ROWS));
-    if config.num_advice != 1 {
-        let (expected, got) = ("one column of advice".to_owned(), format!("{} of 2^{K} rows", config.num_advice));
+    let (expected, got) = (SIZE, inner::size(&keygen.builder));
+    if expected != got {
+        let (expected, got) = (format!("{expected:?}"), format!("{got:?}"));
         return Err(CompactError::Circuit { circuit: "outer", expected, got });
     }
     let params = setup.params();
