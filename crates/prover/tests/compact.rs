@@ -11,16 +11,19 @@ use std::{fs, path::Path, time::Instant};
 use common::{attacks::Stage, carry_out};
 use halo2_base::halo2_proofs::{halo2curves::bn256::Fr, poly::commitment::Params};
 use holdfast_circuit::{last::LastPublic, verify::SegmentProof};
-use holdfast_crypto::field::DIGEST_ZERO;
+use holdfast_crypto::{F, field::DIGEST_ZERO};
 use holdfast_exchange::Engine;
 use holdfast_prover::{
     BatchError, Prover, SegmentLimits,
     aggregate::{
         Aggregator, NodeProof,
         compact::{
-            Bn254Proof, Compact, CompactKey, CompactProof, InnerProof, inner, outer,
+            Bn254Proof, Compact, CompactError, CompactKey, CompactProof, InnerProof, Rows,
+            inner::{self, Inner},
+            outer,
             setup::{Setup, SetupError},
         },
+        params,
     },
     fill_batch,
     jobs::{memory_peak_bytes, memory_peak_reset},
@@ -32,7 +35,8 @@ use openvm_stark_backend::{
     soundness::SoundnessCalculator,
 };
 use openvm_stark_sdk::config::{
-    baby_bear_bn254_poseidon2::Bn254Scalar, bn254_poseidon2::default_bn254_poseidon2_width3,
+    baby_bear_bn254_poseidon2::{Bn254Scalar, EF},
+    bn254_poseidon2::default_bn254_poseidon2_width3,
 };
 
 /// Where what is dear to make is kept between runs.
@@ -179,58 +183,145 @@ fn encode(proof: &impl Encode) -> Vec<u8> {
     bytes
 }
 
-#[test]
-#[ignore = "it takes most of an hour and gigabytes: cargo xtask compact"]
-fn a_wrap_becomes_a_compact_proof() {
-    let mut began = Instant::now();
-    let mut said = |what: &str| {
+/// Says how long something took, and how much memory.
+struct Clock(Instant);
+
+impl Clock {
+    fn say(&mut self, what: &str) {
         let gibibytes = memory_peak_bytes() as f64 / (1u64 << 30) as f64;
-        println!("{:7.1} s, at most {gibibytes:.1} GiB: {what}", began.elapsed().as_secs_f64());
+        println!("{:7.1} s, at most {gibibytes:.1} GiB: {what}", self.0.elapsed().as_secs_f64());
         memory_peak_reset();
-        began = Instant::now();
-    };
-    let aggregator = Aggregator::new();
-    let wrap = wrap(&aggregator);
-    said("keys of the layers, wrap");
-    let compact = Compact::new(&aggregator);
-    let security = SoundnessCalculator::calculate_from_vk(compact.stark_key());
-    said(&format!("key of the first proof: {security:?}, {:?}", compact.stark_key().inner.params.whir.rounds));
-    assert!(security.total_bits >= 100.0, "expected 100 bits of proven security, got {}", security.total_bits);
+        self.0 = Instant::now();
+    }
+}
+
+/// All three proofs over a wrap, with the tests' own ceremony; and what must be refused.
+fn proves(name: &str, aggregator: &Aggregator, compact: &Compact<'_>, rows: Rows, clock: &mut Clock) -> Sizes {
+    let wrap = wrap(aggregator);
+    clock.say("wrap");
     let valid = |bytes: &[u8]| {
         let proof = Bn254Proof::decode_from_bytes(bytes).ok()?;
         compact.verify_stark(&proof).is_ok().then_some(proof)
     };
-    let stark = kept("compact.stark", valid, || {
+    let stark = kept(&format!("{name}.stark"), valid, || {
         let proof = compact.stark(&wrap).expect("the wrap is valid");
         let bytes = encode(&proof);
         (proof, bytes)
     });
-    said("first proof");
-    println!("{:?}", compact.inner().size(&stark));
-    said("cells of the inner circuit");
+    clock.say("first proof");
+    let size = compact.inner().size(&stark);
+    clock.say(&format!("inner circuit: {size:?}"));
+    let public = LastPublic::from_cells(&wrap.public_values[0]).expect("the wrap is valid");
+    assert_eq!(compact.inner().check(&stark).ok(), Some(inner::instances(&wrap.public_values[0])));
+    clock.say("inner circuit: satisfied");
+    refuses_other_proofs(compact, &stark, rows);
+    clock.say("inner circuit: other proofs refused");
 
     let directory = Path::new(KEPT);
-    for k in [inner::K, outer::K] {
+    for k in [rows.inner, rows.outer] {
         srs::write(&Setup::path(directory, k), k, Fr::from(SECRET));
-        said(&format!("the tests' parameters for 2^{k}"));
     }
+    clock.say("the tests' parameters");
     let read = |bytes: &[u8]| postcard::from_bytes(bytes).ok();
-    let proven: InnerProof = kept("compact.inner", read, || {
+    let proven: InnerProof = kept(&format!("{name}.inner"), read, || {
         let proof = compact.inner_proof(directory, &stark).expect("the first proof is valid");
         let bytes = postcard::to_allocvec(&proof).expect("it is data without references");
         (proof, bytes)
     });
-    said("inner proof, with its parameters and keys");
-    println!("{:?}", proven.outer_size(directory));
-    said("cells of the outer circuit");
+    clock.say("inner proof, with its parameters and keys");
+    let outer_size = proven.outer_size(directory).expect("there are parameters");
+    clock.say(&format!("outer circuit: {outer_size:?}"));
     let CompactProof { key, bytes } = proven.compact(directory).expect("the inner proof is valid");
-    said(&format!("outer proof, with its parameters and keys: {} bytes, key {}", bytes.len(), key.to_bytes().len()));
-    fs::write(directory.join("compact.proof"), &bytes).expect("it can be kept");
-    fs::write(directory.join("compact.key"), key.to_bytes()).expect("it can be kept");
-    fs::write(directory.join("CompactVerifier.sol"), key.solidity()).expect("it can be kept");
+    let (key_bytes, source) = (key.to_bytes(), key.solidity());
+    clock.say(&format!(
+        "outer proof, with its parameters and keys: {} bytes, key {} bytes, contract {} bytes of source",
+        bytes.len(),
+        key_bytes.len(),
+        source.len()
+    ));
+    for (end, content) in [("proof", bytes.as_slice()), ("key", &key_bytes), ("sol", source.as_bytes())] {
+        fs::write(directory.join(format!("{name}.{end}")), content).expect("it can be kept");
+    }
+    let key = CompactKey::from_bytes(&key_bytes).expect("a key is read again");
+    assert_eq!(key.verify(&bytes).expect("the proof is valid"), public);
+    clock.say("verified");
+    refuses_other_bytes(&key, &bytes);
+    clock.say("other bytes refused");
+    (size, outer_size)
+}
 
-    let expected = LastPublic::from_cells(&wrap.public_values[0]).expect("the wrap is valid");
-    let key = CompactKey::from_bytes(&key.to_bytes()).expect("a key is read again");
-    assert_eq!(key.verify(&bytes).expect("the proof is valid"), expected);
-    said("verified");
+type Sizes = (inner::Size, inner::Size);
+
+/// The inner circuit takes no proof that is not valid for its key, and none that verified with other constraints.
+fn refuses_other_proofs(compact: &Compact<'_>, stark: &Bn254Proof, rows: Rows) {
+    let refused = |change: &dyn Fn(&mut Bn254Proof)| {
+        let mut changed = stark.clone();
+        change(&mut changed);
+        assert!(compact.verify_stark(&changed).is_err());
+        assert!(compact.inner().check(&changed).is_err());
+    };
+    refused(&|proof| proof.public_values[0][16] += F::ONE);
+    refused(&|proof| proof.common_main_commit[0] += Bn254Scalar::ONE);
+    refused(&|proof| proof.whir_proof.final_poly[0] += EF::ONE);
+    let log_heights: Vec<usize> =
+        stark.trace_vdata.iter().map(|shape| shape.as_ref().map_or(0, |shape| shape.log_height)).collect();
+    let constraints = stark.trace_vdata[1].as_ref().expect("it is there").cached_commitments[0];
+    let same = Inner::new(compact.stark_key(), constraints, &log_heights, rows.inner);
+    assert!(same.check(stark).is_ok());
+    let other =
+        Inner::new(compact.stark_key(), constraints.map(|one| one + Bn254Scalar::ONE), &log_heights, rows.inner);
+    let error = other.check(stark).expect_err("it verified with other constraints").to_string();
+    assert!(error.contains("equal") || error.contains("constant"), "{error}");
+}
+
+fn refuses_other_bytes(key: &CompactKey, proof: &[u8]) {
+    const WORDS: usize = 17;
+    for at in (0..WORDS).map(|word| 32 * word + 31).chain((32 * WORDS..proof.len()).step_by(32)) {
+        let mut changed = proof.to_vec();
+        changed[at] ^= 1;
+        assert!(key.verify(&changed).is_err(), "byte {at}");
+    }
+    // The same instance modulo the order of the group is not the same bytes.
+    for word in 0..WORDS {
+        let mut changed = proof.to_vec();
+        changed[32 * word] |= 0x80;
+        assert!(matches!(key.verify(&changed), Err(CompactError::Public(_))), "word {word}");
+    }
+    let (short, long) = (&proof[1..], [proof, &[0]].concat());
+    for (bytes, got) in [(short, proof.len() - 1), (&long, proof.len() + 1)] {
+        let refused = key.verify(bytes);
+        assert!(matches!(refused, Err(CompactError::Length { got: length, .. }) if length == got), "{refused:?}");
+    }
+}
+
+/// With few queries, so that it takes minutes: everything but the security and the size.
+#[test]
+#[ignore = "it takes minutes and gigabytes: cargo xtask compact"]
+fn a_wrap_becomes_a_compact_proof_of_weak_parameters() {
+    let mut clock = Clock(Instant::now());
+    let aggregator = Aggregator::new();
+    let mut params = params::BN254.params();
+    params.log_blowup = 1;
+    params.logup.pow_bits = 1;
+    params.whir.mu_pow_bits = 1;
+    params.whir.folding_pow_bits = 1;
+    params.whir.query_phase_pow_bits = 1;
+    params.whir.rounds.iter_mut().for_each(|round| round.num_queries = 2);
+    let rows = Rows { inner: 20, outer: 21 };
+    let compact = Compact::with_parameters(&aggregator, params, rows);
+    clock.say("keys of the layers");
+    proves("weak", &aggregator, &compact, rows, &mut clock);
+}
+
+#[test]
+#[ignore = "it takes most of an hour and gigabytes: cargo xtask compact"]
+fn a_wrap_becomes_a_compact_proof() {
+    let mut clock = Clock(Instant::now());
+    let aggregator = Aggregator::new();
+    let compact = Compact::new(&aggregator);
+    let security = SoundnessCalculator::calculate_from_vk(compact.stark_key());
+    clock.say(&format!("keys of the layers: {security:?}, {:?}", compact.stark_key().inner.params.whir.rounds));
+    assert!(security.total_bits >= 100.0, "expected 100 bits of proven security, got {}", security.total_bits);
+    let sizes = proves("compact", &aggregator, &compact, Rows::default(), &mut clock);
+    assert_eq!(sizes, (inner::SIZE, outer::SIZE));
 }

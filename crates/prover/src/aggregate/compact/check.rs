@@ -3,10 +3,7 @@
 use halo2_base::{
     AssignedValue, ContextCell,
     gates::circuit::builder::BaseCircuitBuilder,
-    halo2_proofs::{
-        halo2curves::{bn256::Fr, ff::PrimeField},
-        plonk::Assigned,
-    },
+    halo2_proofs::halo2curves::{bn256::Fr, ff::PrimeField},
 };
 use openvm_stark_backend::p3_maybe_rayon::prelude::*;
 
@@ -28,7 +25,7 @@ pub(super) fn check(builder: &mut BaseCircuitBuilder<Fr>) -> Result<(), String> 
     let [context] = pool.threads.as_slice() else {
         return Err(format!("expected one thread, got {}", pool.threads.len()));
     };
-    let advice: Vec<Fr> = context.advice.par_iter().map(Assigned::evaluate).collect();
+    let advice: Vec<Fr> = context.advice.par_iter().map(|cell| cell.evaluate()).collect();
     let gate = |&at: &usize| match advice.get(at..at + GATE) {
         Some([a, b, c, d]) => a + b * c != *d,
         _ => true,
@@ -66,6 +63,7 @@ mod tests {
     use halo2_base::{
         QuantumCell::{Constant, Existing, Witness},
         gates::{GateInstructions, RangeInstructions, circuit::CircuitBuilderStage},
+        halo2_proofs::plonk::Assigned,
     };
 
     use super::*;

@@ -34,7 +34,7 @@ use super::{
 
 /// The circuit's rows, as a base-2 logarithm.
 pub const K: u32 = 22;
-/// What the circuit takes: measured, and compared whenever it is made.
+/// What the circuit takes, as measured.
 pub const SIZE: Size =
     Size { k: K, cells: 14000000, lookups: 2500000, columns: 4, lookup_columns: 1, fixed_columns: 1 };
 /// Rows that are kept free for blinding.
@@ -69,15 +69,17 @@ pub struct Inner {
     verifier: StaticVerifierCircuit,
     /// The commitment to the constraints of the wrap's circuit.
     constraints: Digest,
+    /// Its rows, as a base-2 logarithm.
+    k: u32,
 }
 
 impl Inner {
     /// The circuit for proofs of this key, with this commitment to the constraints that they verified with, and tables of these heights (base-2 logarithms).
-    pub fn new(key: &MultiStarkVerifyingKey<Bn254Config>, constraints: Digest, log_heights: &[usize]) -> Self {
+    pub fn new(key: &MultiStarkVerifyingKey<Bn254Config>, constraints: Digest, log_heights: &[usize], k: u32) -> Self {
         // OpenVM's own public values pin a hash of the constraints here. Ours are pinned by their commitment.
         let unused = [F::default(); DIGEST_CELLS];
         let verifier = StaticVerifierCircuit::try_new(key.clone(), unused, log_heights);
-        Self { verifier: verifier.expect("there is a height for each table"), constraints }
+        Self { verifier: verifier.expect("there is a height for each table"), constraints, k }
     }
 
     /// The cells of the whole circuit, over any backend. Returns the instances.
@@ -117,7 +119,7 @@ impl Inner {
 
     /// The circuit, synthesised over a valid proof for a stage other than proving.
     fn builder(&self, stage: CircuitBuilderStage, proof: &Bn254Proof) -> BaseCircuitBuilder<Fr> {
-        let (k, instance_columns) = (K as usize, 1);
+        let (k, instance_columns) = (self.k as usize, 1);
         let builder = BaseCircuitBuilder::from_stage(stage).use_k(k).use_lookup_bits(k - 1);
         let mut builder = builder.use_instance_columns(instance_columns);
         self.populate(&mut builder, proof);
@@ -148,11 +150,6 @@ impl Inner {
     pub(super) fn prove(&self, setup: &Setup, proof: &Bn254Proof) -> Result<Snark, CompactError> {
         let (key, params, break_points) = {
             let builder = self.builder(CircuitBuilderStage::Keygen, proof);
-            let (expected, got) = (SIZE, size(&builder));
-            if expected != got {
-                let (expected, got) = (format!("{expected:?}"), format!("{got:?}"));
-                return Err(CompactError::Circuit { circuit: "inner", expected, got });
-            }
             let key = keygen_pk2(setup.params(), &builder, false)
                 .map_err(|error| CompactError::Prover { circuit: "inner", reason: error.to_string() })?;
             (key, builder.config_params.clone(), builder.break_points())

@@ -22,7 +22,7 @@ use std::{
 };
 
 use halo2_base::halo2_proofs::halo2curves::bn256::G2Affine;
-use openvm_stark_backend::{StarkEngine, keygen::types::MultiStarkVerifyingKey, proof::Proof};
+use openvm_stark_backend::{StarkEngine, SystemParams, keygen::types::MultiStarkVerifyingKey, proof::Proof};
 use openvm_stark_sdk::config::baby_bear_bn254_poseidon2::{
     BabyBearBn254Poseidon2Config, BabyBearBn254Poseidon2CpuEngine, Transcript,
 };
@@ -72,6 +72,20 @@ pub struct Compact<'a> {
     aggregator: &'a Aggregator,
     layer: Layer<Bn254Config, Engine, 1>,
     inner: Inner,
+    rows: Rows,
+}
+
+/// Rows of the circuits, as base-2 logarithms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rows {
+    pub inner: u32,
+    pub outer: u32,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self { inner: inner::K, outer: outer::K }
+    }
 }
 
 /// A compact proof, and the key that it is verified against.
@@ -83,13 +97,17 @@ pub struct CompactProof {
 impl<'a> Compact<'a> {
     /// Makes the key of the first proof. It follows from the source alone.
     pub fn new(aggregator: &'a Aggregator) -> Self {
+        Self::with_parameters(aggregator, params::BN254.params(), Rows::default())
+    }
+
+    /// The same with other parameters of the first proof, and other rows: for tests, which can do with less security, and have less time.
+    pub fn with_parameters(aggregator: &'a Aggregator, params: SystemParams, rows: Rows) -> Self {
         let wrap = aggregator.wrap_layer();
         let (wrap_hash, node_constraints) = (wrap.key.pre_hash, wrap.child_constraints.commitment);
-        let layer: Layer<Bn254Config, Engine, 1> = Layer::new(params::BN254.params(), &wrap.key, |buses, _| {
-            Arc::new(LastTable { buses, wrap_hash, node_constraints })
-        });
-        let inner = Inner::new(&layer.key, layer.child_constraints.commitment, &LAST_LOG_HEIGHTS);
-        Self { aggregator, layer, inner }
+        let layer: Layer<Bn254Config, Engine, 1> =
+            Layer::new(params, &wrap.key, |buses, _| Arc::new(LastTable { buses, wrap_hash, node_constraints }));
+        let inner = Inner::new(&layer.key, layer.child_constraints.commitment, &LAST_LOG_HEIGHTS, rows.inner);
+        Self { aggregator, layer, inner, rows }
     }
 
     /// The key of the first proof.
@@ -144,9 +162,9 @@ impl<'a> Compact<'a> {
     /// If the proof is not valid, or the parameters in the directory are missing or wrong.
     pub fn inner_proof(&self, directory: &Path, proof: &Bn254Proof) -> Result<InnerProof, CompactError> {
         self.verify_stark(proof).map_err(|reason| CompactError::Prover { circuit: "inner", reason })?;
-        let setup = Setup::read(directory, inner::K)?;
+        let setup = Setup::read(directory, self.rows.inner)?;
         let snark = guarded("inner", || self.inner.prove(&setup, proof))?;
-        Ok(InnerProof { snark, secret: setup.secret() })
+        Ok(InnerProof { snark, secret: setup.secret(), rows: self.rows })
     }
 }
 
@@ -155,6 +173,7 @@ impl<'a> Compact<'a> {
 pub struct InnerProof {
     snark: Snark,
     secret: G2Affine,
+    rows: Rows,
 }
 
 impl InnerProof {
@@ -164,7 +183,7 @@ impl InnerProof {
     ///
     /// If the parameters in the directory are missing or wrong.
     pub fn outer_size(&self, directory: &Path) -> Result<Size, CompactError> {
-        let setup = Setup::read(directory, outer::K)?;
+        let setup = Setup::read(directory, self.rows.outer)?;
         guarded("outer", || Ok(outer::size(&setup, self.snark.clone())))
     }
 
@@ -174,9 +193,9 @@ impl InnerProof {
     ///
     /// If the parameters in the directory are missing or wrong, or of another ceremony.
     pub fn compact(self, directory: &Path) -> Result<CompactProof, CompactError> {
-        let setup = Setup::read(directory, outer::K)?;
+        let setup = Setup::read(directory, self.rows.outer)?;
         if setup.secret() != self.secret {
-            let [other, path] = [inner::K, outer::K].map(|k| Setup::path(directory, k));
+            let [other, path] = [self.rows.inner, self.rows.outer].map(|k| Setup::path(directory, k));
             return Err(SetupError::Ceremony { path, other }.into());
         }
         let (key, bytes) = guarded("outer", || outer::prove(&setup, self.snark))?;
