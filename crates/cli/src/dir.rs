@@ -11,6 +11,7 @@
 //! jobs/                     proofs of the aggregation (`holdfast_prover::jobs`)
 //! final/last.proof          the last proof, over all batches: what Ethereum verifies
 //! final/last.json           its hash, and what it says
+//! final/compact.proof       the compact proof, if one was made; its key and its record are beside it
 //! ```
 //!
 //! Every file is written under a temporary name, synced and renamed: it is there in full or not at all. Every JSON file has one form (reading it and
@@ -57,6 +58,9 @@ const META: &str = "meta.json";
 const SETTINGS: &str = "proofs/settings.json";
 pub const FINAL_PROOF: &str = "final/last.proof";
 pub const FINAL_RECORD: &str = "final/last.json";
+pub const COMPACT_PROOF: &str = "final/compact.proof";
+pub const COMPACT_KEY: &str = "final/compact.key";
+pub const COMPACT_RECORD: &str = "final/compact.json";
 /// Where the jobs of the aggregation are, unless somebody says otherwise.
 const JOBS: &str = "jobs";
 
@@ -461,18 +465,39 @@ impl Dir {
 
     /// The last proof and what is recorded of it. `None` if there is none.
     pub fn last_proof(&self) -> Result<Option<(FinalRecord, Vec<u8>)>> {
-        match self.read_sealed(FINAL_RECORD) {
-            Ok(record) => Ok(Some((record, self.read(FINAL_PROOF)?))),
+        self.final_proof(FINAL_RECORD, FINAL_PROOF)
+    }
+
+    pub fn put_last_proof(&self, record: &FinalRecord, proof: &[u8]) -> Result<()> {
+        self.make_final()?;
+        self.write(FINAL_PROOF, proof)?;
+        self.write_sealed(FINAL_RECORD, record)
+    }
+
+    /// The compact proof, what is recorded of it, and its key. `None` if there is none.
+    pub fn compact_proof(&self) -> Result<Option<(FinalRecord, Vec<u8>, Vec<u8>)>> {
+        let Some((record, proof)) = self.final_proof(COMPACT_RECORD, COMPACT_PROOF)? else { return Ok(None) };
+        Ok(Some((record, proof, self.read(COMPACT_KEY)?)))
+    }
+
+    pub fn put_compact_proof(&self, record: &FinalRecord, proof: &[u8], key: &[u8]) -> Result<()> {
+        self.make_final()?;
+        self.write(COMPACT_KEY, key)?;
+        self.write(COMPACT_PROOF, proof)?;
+        self.write_sealed(COMPACT_RECORD, record)
+    }
+
+    fn final_proof(&self, record: &str, proof: &str) -> Result<Option<(FinalRecord, Vec<u8>)>> {
+        match self.read_sealed(record) {
+            Ok(record) => Ok(Some((record, self.read(proof)?))),
             Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    pub fn put_last_proof(&self, record: &FinalRecord, proof: &[u8]) -> Result<()> {
+    fn make_final(&self) -> Result<()> {
         let made = self.path.join("final");
-        fs::create_dir_all(&made).map_err(|error| Error::file("make the directory", &made, error))?;
-        self.write(FINAL_PROOF, proof)?;
-        self.write_sealed(FINAL_RECORD, record)
+        fs::create_dir_all(&made).map_err(|error| Error::file("make the directory", &made, error))
     }
 
     fn remove_temporaries(&self) -> Result<()> {

@@ -5,6 +5,8 @@ use std::{fmt::Display, io, path::Path, path::PathBuf};
 use holdfast_circuit::{last::LastError, verify::VerifyError};
 use holdfast_exchange::Refusal;
 use holdfast_protocol::GenesisError;
+#[cfg(feature = "compact")]
+use holdfast_prover::aggregate::compact::CompactError;
 use holdfast_prover::{BatchError, ProveError, jobs::StoreError};
 
 use crate::flow::{FlowError, MapperError};
@@ -40,6 +42,9 @@ pub enum Error {
     Job { kind: &'static str, job: String, reason: String },
     #[error(transparent)]
     Last(#[from] LastError),
+    #[cfg(feature = "compact")]
+    #[error("{source}")]
+    Compact { source: CompactError, advice: Option<String> },
     #[error("interrupted")]
     Interrupted { advice: String },
     /// The other end of a channel is gone: its own error says why.
@@ -57,6 +62,8 @@ impl Error {
                 Some("make room and run the same command again: it continues, nothing is half written".into())
             }
             Error::Unexpected { advice, .. } => advice.clone(),
+            #[cfg(feature = "compact")]
+            Error::Compact { advice, .. } => advice.clone(),
             Error::Flow { advice, .. } | Error::Interrupted { advice } => Some(advice.clone()),
             Error::Batch(BatchError::Outcome { .. }) => {
                 Some("the published outcomes are not those of the rules; do not trust this data".into())

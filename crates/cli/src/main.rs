@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use holdfast_cli::{
-    commands::{aggregate, audit, demo, export_verifier, inspect, key, prove, replay, verify, verify_final},
+    commands::{aggregate, audit, compact, demo, export_verifier, inspect, key, prove, replay, verify, verify_final},
     error::{Error, Result},
     flow::{ACCOUNTS_MAX, KEY_SEED_DEFAULT},
     ui::{self, Ui},
@@ -52,6 +52,7 @@ enum Subcommands {
     Verify(VerifyArguments),
     Aggregate(AggregateArguments),
     Work(WorkArguments),
+    Compact(CompactArguments),
     ExportVerifier(ExportVerifierArguments),
     Audit(AuditArguments),
     Inspect(InspectArguments),
@@ -138,14 +139,25 @@ Examples:
   holdfast verify day --json
   holdfast verify --final day                  the last proof alone, and that it is over what was published
   holdfast verify --final last.proof           the last proof alone
+  holdfast verify --compact day                the compact proof, with the key beside it
+  holdfast verify --compact compact.proof --key compact.key --key-id 9a41…
 
 Without --genesis-root the genesis of the directory is trusted: compare the root that is printed with one you know.")]
 struct VerifyArguments {
-    /// The directory that `holdfast prove` completed; with --final, the one that `holdfast aggregate` completed, or a last proof.
+    /// The directory that `holdfast prove` completed; with --final, the one that `holdfast aggregate` completed, or a last proof; with --compact likewise.
     dir: PathBuf,
     /// Check the last proof, as Ethereum does, instead of all proofs.
     #[arg(long = "final")]
     last: bool,
+    /// Check the compact proof, as Ethereum does, instead of all proofs. (Built with the feature `compact` only.)
+    #[arg(long, conflicts_with = "last")]
+    compact: bool,
+    /// With --compact: the key's file; the one that `holdfast compact` wrote by default.
+    #[arg(long, value_name = "FILE", requires = "compact")]
+    key: Option<PathBuf>,
+    /// With --compact: the key to trust, as SHA-256 of its bytes: 64 hexadecimal digits.
+    #[arg(long, value_name = "HEX", requires = "compact")]
+    key_id: Option<String>,
     /// The genesis root to trust: 64 hexadecimal digits.
     #[arg(long, value_name = "HEX", value_parser = parse_root)]
     genesis_root: Option<Digest>,
@@ -186,12 +198,38 @@ struct WorkArguments {
     jobs_dir: Option<PathBuf>,
 }
 
+/// Make a compact proof of the last proof's wrap, for cheaper verification: by a trusted setup, and much memory
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  holdfast aggregate day
+  holdfast compact day --params srs
+  holdfast verify --compact day
+  holdfast export-verifier --compact day --out verifier
+
+Writes final/compact.proof, final/compact.key and final/compact.json. The parameters are files of a ceremony, named
+kzg_bn254_K.srs; they are checked, and never made here. Built with the feature `compact` only.")]
+struct CompactArguments {
+    /// The directory that `holdfast aggregate` completed.
+    dir: PathBuf,
+    /// The directory with the files of parameters.
+    #[arg(long, value_name = "DIR")]
+    params: PathBuf,
+    /// Where the proofs between segments and last proof are; in jobs/ of the directory by default.
+    #[arg(long, value_name = "DIR")]
+    jobs_dir: Option<PathBuf>,
+    /// Begin even if there seems to be too little memory.
+    #[arg(long)]
+    ignore_memory: bool,
+}
+
 /// Write what is deployed to Ethereum: the verifier of last proofs, and its key as data contracts
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   holdfast export-verifier --out verifier
   holdfast export-verifier --out verifier --json
+  holdfast export-verifier --compact day --out verifier     the source of the compact proof's verifier instead
 
 Deploy the creation code of every piece-N.hex, then that of FinalVerifier.json with their addresses and the commitment
 of verifier.json. All of it follows from the source: contracts/ compiles to the verifier, byte for byte.")]
@@ -199,6 +237,9 @@ struct ExportVerifierArguments {
     /// The directory to write.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Write the verifier of compact proofs instead: for this key, or the one in this directory. (Built with the feature `compact` only.)
+    #[arg(long, value_name = "DIR|FILE")]
+    compact: Option<PathBuf>,
 }
 
 /// Execute the published data again; compare every outcome and every root, check every signature
@@ -367,11 +408,16 @@ fn run(command: Subcommands, json: bool) -> Result<()> {
                 show(json, &report, || format!("{}  next: holdfast verify {}", report.text(), options.dir.display()));
             }
         }
-        Subcommands::Verify(VerifyArguments { dir, last: true, genesis_root }) => {
+        Subcommands::Verify(VerifyArguments { dir, compact: true, key, key_id, genesis_root, last: _ }) => {
+            let options = compact::VerifyOptions { path: dir, key, key_id, genesis_root };
+            let report = compact::verify(&options, ui)?;
+            show(json, &report, || report.text());
+        }
+        Subcommands::Verify(VerifyArguments { dir, last: true, genesis_root, .. }) => {
             let report = verify_final::run(&verify_final::Options { path: dir, genesis_root }, ui)?;
             show(json, &report, || report.text());
         }
-        Subcommands::Verify(VerifyArguments { dir, last: false, genesis_root }) => {
+        Subcommands::Verify(VerifyArguments { dir, last: false, genesis_root, .. }) => {
             let report = verify::run(&verify::Options { dir, genesis_root }, ui)?;
             show(json, &report, || report.text());
         }
@@ -385,7 +431,17 @@ fn run(command: Subcommands, json: bool) -> Result<()> {
             let report = aggregate::work(&aggregate::Options { dir, jobs_dir }, ui)?;
             show(json, &report, || report.text());
         }
-        Subcommands::ExportVerifier(ExportVerifierArguments { out }) => {
+        Subcommands::Compact(CompactArguments { dir, params, jobs_dir, ignore_memory }) => {
+            let options = compact::Options { dir, params, jobs_dir, ignore_memory };
+            let report = compact::run(&options, ui)?;
+            let next = || format!("{}  next: holdfast verify --compact {}", report.text(), options.dir.display());
+            show(json, &report, next);
+        }
+        Subcommands::ExportVerifier(ExportVerifierArguments { out, compact: Some(key) }) => {
+            let report = compact::export(&compact::ExportOptions { key, out })?;
+            show(json, &report, || report.text());
+        }
+        Subcommands::ExportVerifier(ExportVerifierArguments { out, compact: None }) => {
             let report = export_verifier::run(&export_verifier::Options { out })?;
             show(json, &report, || report.text());
         }

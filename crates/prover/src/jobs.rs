@@ -40,7 +40,7 @@ use crate::{
 };
 
 pub use directory::Directory;
-pub use executor::Aggregation;
+pub use executor::{Aggregation, read_wrap};
 pub use memory::Memory;
 pub use resources::{memory_peak_bytes, memory_peak_reset};
 

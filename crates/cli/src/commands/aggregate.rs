@@ -122,7 +122,7 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
     let proof = task.take_jobs(&mut tally, "aggregate")?;
     tally.bar.finish_and_clear();
     let public = LastKey::bundled().verify(&proof)?;
-    task.dir.put_last_proof(&record(&public, &proof), &proof)?;
+    task.dir.put_last_proof(&record(Aggregation::key().to_string(), &public, &proof), &proof)?;
     let aggregate_seconds = started.elapsed().as_secs_f64();
     let verify = verify_final::Options { path: task.dir.path().to_owned(), genesis_root: None };
     let verified = verify_final::run(&verify, Ui::QUIET)?;
@@ -181,10 +181,28 @@ pub fn work(options: &Options, ui: Ui) -> Result<WorkReport> {
     })
 }
 
-fn record(public: &LastPublic, proof: &[u8]) -> FinalRecord {
+/// The bytes of the wrap's proof, which an aggregation left behind.
+#[cfg(feature = "compact")]
+pub(crate) fn wrap(options: &Options) -> Result<Vec<u8>> {
+    let task = Task::open(options)?;
+    let place = task.plan.jobs().iter().position(|job| job.kind() == Kind::Wrap);
+    let id = task.plan.id(place.expect("every aggregation has a wrap"));
+    let found = match task.store.result(id)? {
+        Some(outcome) => task.store.object(outcome.object)?,
+        None => None,
+    };
+    let path = options.dir.display();
+    found.ok_or_else(|| {
+        unexpected(path, "the proof of its wrap among its jobs", "none")
+            .advise(format!("make the last proof first: holdfast aggregate {path}"))
+    })
+}
+
+/// What is recorded of a proof over whole batches, for this key.
+pub(crate) fn record(key: String, public: &LastPublic, proof: &[u8]) -> FinalRecord {
     let LastPublic { root_old, root_new, batch_first, batch_last, time_start, time_end, data, segment_key } = public;
     FinalRecord {
-        key: Aggregation::key().to_string(),
+        key,
         old_root: digest_to_hex(root_old),
         new_root: digest_to_hex(root_new),
         batch_first: *batch_first,

@@ -3,6 +3,7 @@
 
 pub mod aggregate;
 pub mod audit;
+pub mod compact;
 pub mod demo;
 pub mod export_verifier;
 pub mod inspect;

@@ -155,7 +155,7 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
 }
 
 /// That the record beside a proof says what the proof says.
-fn says(name: &str, public: &LastPublic, record: &FinalRecord) -> Result<()> {
+pub(crate) fn says(name: &str, public: &LastPublic, record: &FinalRecord) -> Result<()> {
     let FinalRecord {
         key: _,
         old_root,
@@ -168,7 +168,7 @@ fn says(name: &str, public: &LastPublic, record: &FinalRecord) -> Result<()> {
         segment_key,
         proof: _,
     } = record;
-    let what = |field: &str| format!("{FINAL_PROOF} against {name}, {field}");
+    let what = |field: &str| format!("the proof against {name}, {field}");
     same(what("old_root"), old_root, &digest_to_hex(&public.root_old))?;
     same(what("new_root"), new_root, &digest_to_hex(&public.root_new))?;
     same(what("batch_first"), *batch_first, public.batch_first)?;
@@ -180,7 +180,7 @@ fn says(name: &str, public: &LastPublic, record: &FinalRecord) -> Result<()> {
 }
 
 /// That a proof is over the directory's genesis and its first batches. Returns how many batches come after them.
-fn compare(dir: &Dir, public: &LastPublic, ui: Ui) -> Result<u32> {
+pub(crate) fn compare(dir: &Dir, public: &LastPublic, ui: Ui) -> Result<u32> {
     let what = |field: &str| format!("the last proof, {field}");
     let batches = dir.batches()?;
     let mut published = Published::begin(dir)?;

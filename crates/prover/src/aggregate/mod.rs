@@ -4,6 +4,8 @@
 //! the verifier's circuit of `openvm-recursion-circuit` and one table of ours ([`tables`]), which joins what the proofs below say ([`public`]) and pins their keys. The wrap is
 //! there for the last proof to be small: its parameters are dear to prove with, and cheap to verify.
 
+#[cfg(feature = "compact")]
+pub mod compact;
 pub mod params;
 pub mod public;
 pub mod tables;
@@ -163,6 +165,27 @@ where
 
     fn prove(&self, tables: ProvingContext<CpuBackend<SC>>) -> Result<Proof<SC>, AggregateError> {
         self.engine.prove(&self.proving_key, tables).map_err(|error| AggregateError::Prover(error.to_string()))
+    }
+}
+
+impl<SC, E> Layer<SC, E, 1>
+where
+    SC: StarkProtocolConfig<F = F>,
+    E: StarkEngine<SC = SC, PB = CpuBackend<SC>>,
+    (): From<EngineDeviceCtx<E>>,
+{
+    /// Fills the tables of a circuit that says what the wrap says, which is verified here. `None` if they do not fit into the heights.
+    fn fill_over_wrap(
+        &self,
+        aggregator: &Aggregator,
+        wrap: &NodeProof,
+        heights: Option<&[usize]>,
+    ) -> Result<Option<ProvingContext<CpuBackend<SC>>>, AggregateError> {
+        aggregator.verify_wrap(wrap).map_err(|reason| AggregateError::Child { index: 0, reason })?;
+        let public = wrap.public_values[TABLE].clone();
+        let trace = RowMajorMatrix::new(public.clone(), LastPublic::CELLS);
+        let filled = Filled { trace, public, hashed: Vec::new() };
+        Ok(self.fill(&self.child, &self.child_constraints, std::slice::from_ref(wrap), filled, heights))
     }
 }
 
@@ -383,6 +406,12 @@ impl Aggregator {
         layer.prove(tables.expect("no heights are asked for"))
     }
 
+    /// Verifies a wrap.
+    pub fn verify_wrap(&self, wrap: &NodeProof) -> Result<(), String> {
+        let layer = self.wrap_layer();
+        verify_node(&layer.key, layer.child_constraints.commitment, wrap)
+    }
+
     /// The key of wraps.
     pub fn wrap_key(&self) -> &VerifyingKey {
         &self.wrap_layer().key
@@ -392,29 +421,14 @@ impl Aggregator {
     pub fn last(&self, wrap: &NodeProof) -> Result<Vec<u8>, AggregateError> {
         let LastLayer { layer, key } = self.last_layer();
         let heights: Vec<usize> = key.log_heights[TABLE + 1..].iter().map(|log_height| 1 << log_height).collect();
-        let tables = self.fill_last(wrap, Some(&heights))?.ok_or(AggregateError::Heights)?;
+        let tables = layer.fill_over_wrap(self, wrap, Some(&heights))?.ok_or(AggregateError::Heights)?;
         Ok(encoding::encode(key, &layer.prove(tables)?)?)
     }
 
     /// The heights that the last proof's tables would have over this wrap if they were not fixed, as exponents of two.
     pub fn last_log_heights(&self, wrap: &NodeProof) -> Result<Vec<usize>, AggregateError> {
-        let tables = self.fill_last(wrap, None)?.expect("no heights are asked for");
+        let tables = self.last_layer().layer.fill_over_wrap(self, wrap, None)?.expect("no heights are asked for");
         Ok(tables.per_trace.iter().map(|(_, table)| table.common_main.height().ilog2() as usize).collect())
-    }
-
-    fn fill_last(
-        &self,
-        wrap: &NodeProof,
-        heights: Option<&[usize]>,
-    ) -> Result<Option<ProvingContext<CpuBackend<KeccakConfig>>>, AggregateError> {
-        let below = self.wrap_layer();
-        verify_node(&below.key, below.child_constraints.commitment, wrap)
-            .map_err(|reason| AggregateError::Child { index: 0, reason })?;
-        let public = wrap.public_values[TABLE].clone();
-        let trace = RowMajorMatrix::new(public.clone(), LastPublic::CELLS);
-        let filled = Filled { trace, public, hashed: Vec::new() };
-        let layer = &self.last_layer().layer;
-        Ok(layer.fill(&layer.child, &layer.child_constraints, std::slice::from_ref(wrap), filled, heights))
     }
 
     fn node_key(&self) -> KeyCells {

@@ -160,3 +160,19 @@ pub const LAST: Layer = Layer {
     proximity: WhirProximityStrategy::ListDecoding { m: 1 },
     k: 3,
 };
+
+/// The proof under Poseidon2 over BN254, which a Halo2 circuit verifies: the compact option.
+///
+/// In that circuit a permutation costs some two thousand cells, and the queries' rows and paths are most of them; so the queries are as few as a prover can stand that hashes 2^24 rows slowly.
+pub const BN254: Layer = Layer {
+    log_blowup: 6,
+    l_skip: 2,
+    n_stack: 16,
+    w_stack: 32,
+    log_final_poly_len: 6,
+    folding_pow_bits: 18,
+    mu_pow_bits: 20,
+    query_pow_bits: 20,
+    proximity: WhirProximityStrategy::ListDecoding { m: 1 },
+    k: 3,
+};

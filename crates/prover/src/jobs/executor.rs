@@ -85,7 +85,7 @@ impl Executor for Aggregation {
                 write(Tag::Wrap, &aggregator.wrap(&node[0]).map_err(failure)?)
             }
             Work::Last { .. } => {
-                let wrap = each(inputs, |bytes| read(bytes, Tag::Wrap))?;
+                let wrap = each(inputs, read_wrap)?;
                 let bytes = aggregator.last(&wrap[0]).map_err(failure)?;
                 // The proof is of use to those who have the bundled key, and to nobody else.
                 let verified = LastKey::bundled().verify(&bytes);
@@ -94,6 +94,15 @@ impl Executor for Aggregation {
             }
         }
     }
+}
+
+/// Reads the result of a wrap's job.
+///
+/// # Errors
+///
+/// If the bytes are not of a wrap's proof. Whether it is valid is another question.
+pub fn read_wrap(bytes: &[u8]) -> Result<NodeProof, String> {
+    read(bytes, Tag::Wrap)
 }
 
 /// Reads every input.
