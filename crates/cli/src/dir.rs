@@ -474,10 +474,14 @@ impl Dir {
         self.write_sealed(FINAL_RECORD, record)
     }
 
-    /// The compact proof, what is recorded of it, and its key. `None` if there is none.
-    pub fn compact_proof(&self) -> Result<Option<(FinalRecord, Vec<u8>, Vec<u8>)>> {
-        let Some((record, proof)) = self.final_proof(COMPACT_RECORD, COMPACT_PROOF)? else { return Ok(None) };
-        Ok(Some((record, proof, self.read(COMPACT_KEY)?)))
+    /// The compact proof and what is recorded of it. `None` if there is none.
+    pub fn compact_proof(&self) -> Result<Option<(FinalRecord, Vec<u8>)>> {
+        self.final_proof(COMPACT_RECORD, COMPACT_PROOF)
+    }
+
+    /// The key of the compact proof, if there is one.
+    pub fn compact_key(&self) -> Result<Vec<u8>> {
+        self.read(COMPACT_KEY)
     }
 
     pub fn put_compact_proof(&self, record: &FinalRecord, proof: &[u8], key: &[u8]) -> Result<()> {

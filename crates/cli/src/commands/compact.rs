@@ -313,7 +313,8 @@ mod present {
                     unexpected(path.display(), format!("a file {COMPACT_RECORD}"), "none")
                         .advise(format!("make the compact proof first: holdfast compact {} --params …", path.display()))
                 };
-                let (record, proof, key) = dir.compact_proof()?.ok_or_else(none)?;
+                let (record, proof) = dir.compact_proof()?.ok_or_else(none)?;
+                let key = dir.compact_key()?;
                 let key = key_path.as_ref().map_or(Ok(key), |path| read_file(path))?;
                 (Some(record), proof, key)
             }
