@@ -7,7 +7,7 @@ const path = require("path");
 const solc = require("../node_modules/solc");
 
 const ROOT = path.join(__dirname, "..");
-const CONTRACTS = ["FinalVerifier"];
+const CONTRACTS = ["FinalVerifier", "StateReader"];
 // The code size limits of Ethereum: of a contract (EIP-170) and of the code that creates one (EIP-3860).
 const CODE_BYTES_MAX = 24576;
 const INIT_CODE_BYTES_MAX = 49152;
