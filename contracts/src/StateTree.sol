@@ -105,7 +105,9 @@ library StateTree {
     uint256 private constant ACCOUNTS = 1 << 20;
     uint256 private constant MARKETS = 256;
     uint256 private constant ENTRIES = 16;
-    uint256 private constant LIMB = 0x3fff;
+    /// @dev The lower half of every lane of 64 bits, and of 128 bits.
+    uint256 private constant EVEN_32 = 0x00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffffff;
+    uint256 private constant EVEN_64 = 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff;
     /// @dev The level of nodes over four leaves, which is a slot.
     uint256 private constant SLOT_LEVEL = 2;
     uint256 private constant DEPTH = 28;
@@ -409,10 +411,13 @@ library StateTree {
         pure
         returns (bytes32)
     {
-        for (uint256 end = offset + 32 * levels; offset < end; offset += 32) {
-            bytes32 sibling = _digest(opening, offset);
-            node = index & 1 == 0 ? compress(node, sibling) : compress(sibling, node);
-            index >>= 1;
+        unchecked {
+            for (uint256 end = offset + 32 * levels; offset < end; offset += 32) {
+                bytes32 sibling = _digest(opening, offset);
+                (bytes32 left, bytes32 right) = index & 1 == 0 ? (node, sibling) : (sibling, node);
+                node = compress(left, right);
+                index >>= 1;
+            }
         }
         return node;
     }
@@ -431,10 +436,9 @@ library StateTree {
     /// @dev A digest, whose cells must be below p: 2^32 − p added to such a cell stays below 2^32, and to any other it does not.
     function _digest(bytes calldata opening, uint256 offset) private pure returns (bytes32) {
         uint256 word = _word(opening, offset);
-        uint256 lanes = 0x00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffffff;
         uint256 over;
         unchecked {
-            over = (((word >> 32) & lanes) + OVER) | ((word & lanes) + OVER);
+            over = (((word >> 32) & EVEN_32) + OVER) | ((word & EVEN_32) + OVER);
         }
         require(over & BIT32 == 0, NotCanonical(offset));
         return bytes32(word);
@@ -479,12 +483,14 @@ library StateTree {
         }
     }
 
-    /// @dev The integer of so many limbs, from cell `first` of a leaf on.
+    /// @dev The integer of so many limbs (1 to 8), from cell `first` of a leaf on.
+    /// The cells are moved to the top and the others cleared; then neighbours are joined, the first of two being the lower one: lanes of 28 bits, of 56, of 112.
     function _limbs(uint256 leaf, uint256 first, uint256 limbs) private pure returns (uint256 value) {
         unchecked {
-            for (uint256 i = 0; i < limbs; i++) {
-                value |= ((leaf >> (224 - 32 * (first + i))) & LIMB) << (14 * i);
-            }
+            value = ((leaf << (32 * first)) >> (256 - 32 * limbs)) << (256 - 32 * limbs);
+            value = ((value >> 32) & EVEN_32) | ((value & EVEN_32) << 14);
+            value = ((value >> 64) & EVEN_64) | ((value & EVEN_64) << 28);
+            value = (value >> 128) | ((value & type(uint128).max) << 56);
         }
     }
 
