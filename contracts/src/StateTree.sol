@@ -117,11 +117,11 @@ library StateTree {
     /// @dev The markets' slots are all those below the node 1 of this level.
     uint256 private constant MARKETS_LEVEL = 10;
 
+    uint256 private constant SLOT_BYTES = 128;
     /// @dev Where the parts of an account's opening begin.
     uint256 private constant OWNER_AT = SLOT_BYTES;
     uint256 private constant SESSIONS_AT = OWNER_AT + 32;
     uint256 private constant POSITIONS_AT = SESSIONS_AT + 32;
-    uint256 private constant SLOT_BYTES = 128;
     uint256 private constant ACCOUNT_PATH_BYTES = 32 * (DEPTH - ACCOUNT_LEVEL);
 
     /// @dev Bits that a leaf's cells can have: a bit, an entry or a market's number (checked further), limbs, ids of 30 bits, parts of an address.

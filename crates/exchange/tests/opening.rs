@@ -6,6 +6,7 @@ mod evm;
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{I256, U256};
+use alloy_sol_types::SolError;
 use evm::{Reader, readAccountCall, readDeploymentCall, readMarketsCall, readSystemCall, revert_data, word};
 use holdfast_crypto::{
     Digest, F,
@@ -408,6 +409,35 @@ fn contract_and_twin_agree_on_changed_openings() {
         assert!(verdicts.contains_key(kind), "no change leads to {kind}");
     }
     assert!(verdicts.values().sum::<u64>() >= 2_000, "2,000 changed openings");
+}
+
+/// Bytes that nobody has made an opening of, of right and wrong lengths.
+#[test]
+fn contract_and_twin_agree_on_any_bytes() {
+    let mut reader = Reader::deploy();
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let kinds = [Asked::Account(3), Asked::System, Asked::Deployment, Asked::Markets(set([4, 5]))];
+    for (round, asked) in kinds.iter().cycle().take(200).enumerate() {
+        let length = match round % 3 {
+            0 => random.next_u32() as usize % 3_000,
+            _ => [864, 960, 928, 1056][round % 4],
+        };
+        let mut bytes = vec![0; length];
+        match round % 5 {
+            0 => random.fill_bytes(&mut bytes),
+            1 => bytes.fill(0xff),
+            // Cells of few bits come further.
+            _ => bytes.iter_mut().skip(3).step_by(4).for_each(|byte| *byte = random.next_u32() as u8 & 1),
+        }
+        let error = check(&mut reader, &DIGEST_ZERO, asked, &bytes).expect_err("no such state is known");
+        assert_ne!(name(&error), "AccountRange");
+    }
+    // Accounts have 256 bits in the contract.
+    for index in [U256::ONE << 32, U256::ONE << 255, U256::MAX] {
+        let call = readAccountCall { root: word(&DIGEST_ZERO), index, opening: vec![0; 864].into() };
+        let expected = evm::AccountRange { account: index };
+        assert_eq!(reader.read(&call).expect_err("no such account").to_vec(), expected.abi_encode());
+    }
 }
 
 /// An opening in which everything fits but one rule, with the root that it leads to: the rule is what refuses it.
