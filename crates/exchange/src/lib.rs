@@ -4,6 +4,7 @@
 //! - [`slots`]: the state; [`fields`]: commands; [`flow`]: registers and frames between steps.
 //! - [`steps`]: the rules. [`step`]: steps as data.
 //! - [`native`], [`store`], [`engine`]: the native reading, which the sequencer and every auditor run.
+//! - [`opening`]: slots shown against a state root, as Ethereum reads them.
 //! - [`authority`]: session keys natively; [`sequencer`]: the engine behind them, making batches.
 //!
 //! The other readings (constraints, trace rows) live in `holdfast-circuit`. The rules in words are in `docs/RULES.md`.
@@ -14,6 +15,7 @@ pub mod fields;
 pub mod flow;
 pub mod machine;
 pub mod native;
+pub mod opening;
 pub mod record;
 pub mod sequencer;
 pub mod slots;
