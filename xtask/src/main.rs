@@ -22,7 +22,7 @@ usage: cargo xtask <task> [arguments]
                  cargo xtask bench prove --input bitstamp.log.xz --batch 16384 --accounts 100
   recursion      proves a small chain down to the last proof, and compares the bundled key with the source (some minutes);
                  `recursion bless` writes the key and the sample proof anew
-  compact        the feature `compact`: lints, and its tests with real proofs and parameters of the tests' own (16 GiB, most of an hour on two cores)
+  compact        the feature `compact`: lints, and its tests with real proofs and parameters of the tests' own (24 GiB, some hours on two cores)
   long [million] long random tests of the engine against the reference model: that many million commands (10 by default)
   deny           licences and sources of the dependencies (needs cargo-deny)
 ";
@@ -124,10 +124,16 @@ fn compact() -> Result<(), String> {
     let features = ["--locked", "--features", "holdfast-prover/compact,holdfast-cli/compact"];
     let lints = ["clippy", "--all-targets"].into_iter().chain(features).chain(["--", "-D", "warnings"]);
     cargo(&lints.collect::<Vec<_>>(), &[])?;
+    let native = [("RUSTFLAGS", "-C target-cpu=native")];
     let base = ["test", "--release", "--locked", "--package", "holdfast-prover", "--features", "compact"];
-    let arguments: Vec<&str> =
-        base.into_iter().chain(["--test", "compact", "--", "--include-ignored", "--nocapture"]).collect();
-    cargo(&arguments, &[("RUSTFLAGS", "-C target-cpu=native")])
+    for rest in [&["--lib"][..], &["--test", "compact", "--", "--include-ignored", "--nocapture"]] {
+        let arguments: Vec<&str> = base.iter().chain(rest).copied().collect();
+        cargo(&arguments, &native)?;
+    }
+    cargo(
+        &["test", "--release", "--locked", "--package", "holdfast-cli", "--features", "compact", "--lib", "compact"],
+        &native,
+    )
 }
 
 fn long(rest: &[String]) -> Result<(), String> {

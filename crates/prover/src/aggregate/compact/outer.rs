@@ -37,7 +37,7 @@ use super::{
 
 /// The circuit's rows, as a base-2 logarithm.
 pub const K: u32 = 23;
-/// What the circuit takes, as measured.
+/// What the circuit takes: an estimate from the number of rows, until it has been made on a machine large enough (`inner::SIZE` is measured).
 pub const SIZE: Size = Size { k: K, cells: 8000000, lookups: 1000000, columns: 1, lookup_columns: 1, fixed_columns: 1 };
 /// Instances that are the points to be paired.
 const ACCUMULATOR: usize = 4 * LIMBS;
