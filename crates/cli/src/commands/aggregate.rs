@@ -193,7 +193,7 @@ pub(crate) fn wrap(options: &Options) -> Result<Vec<u8>> {
     };
     let path = options.dir.display();
     found.ok_or_else(|| {
-        unexpected(path, "the proof of its wrap among its jobs", "none")
+        unexpected(&path, "the proof of its wrap among its jobs", "none")
             .advise(format!("make the last proof first: holdfast aggregate {path}"))
     })
 }

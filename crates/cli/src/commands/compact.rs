@@ -314,8 +314,7 @@ mod present {
                         .advise(format!("make the compact proof first: holdfast compact {} --params …", path.display()))
                 };
                 let (record, proof) = dir.compact_proof()?.ok_or_else(none)?;
-                let key = dir.compact_key()?;
-                let key = key_path.as_ref().map_or(Ok(key), |path| read_file(path))?;
+                let key = key_path.as_ref().map_or_else(|| dir.compact_key(), |path| read_file(path))?;
                 (Some(record), proof, key)
             }
         };
