@@ -2,29 +2,29 @@
 
 #![allow(dead_code)]
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    path::{Path, PathBuf},
-};
+#[path = "../../../exchange/tests/evm/machine.rs"]
+mod machine;
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use std::{collections::BTreeMap, env, path::PathBuf};
+
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_sol_types::{SolCall, SolConstructor, SolError, sol};
 use holdfast_circuit::last::{
     LastKey, LastPublic,
     export::{data_contract, export},
 };
-use holdfast_crypto::{Digest, field::cell_to_canonical};
+use machine::{TRANSACTION_GAS_MAX, word};
 use revm::{
-    Context, ExecuteCommitEvm, ExecuteEvm, InspectEvm, Inspector, MainBuilder, MainContext,
+    ExecuteCommitEvm, ExecuteEvm, InspectEvm, Inspector, MainBuilder,
     context::TxEnv,
     context_interface::result::{ExecutionResult, Output},
     database::InMemoryDB,
+    handler::MainnetContext,
     interpreter::{
         Interpreter, InterpreterTypes,
         interpreter_types::{Jumps, MemoryTr, StackTr},
     },
-    primitives::{TxKind, hardfork::SpecId},
+    primitives::TxKind,
     state::{AccountInfo, Bytecode},
 };
 
@@ -67,9 +67,6 @@ sol! {
     error MerklePathWrong(uint256 round, uint256 query);
     error FinalPolynomialWrong();
 }
-
-/// The most gas that a transaction may have (EIP-7825).
-pub const TRANSACTION_GAS_MAX: u64 = 1 << 24;
 
 /// Bytes of code that a contract may have here that is none for Ethereum.
 const HARNESS_BYTES_MAX: usize = 1 << 16;
@@ -115,7 +112,6 @@ pub struct Chain {
 /// The verifier's artifact, and the variable with the path of another.
 const VERIFIER_ELSEWHERE: &str = "HOLDFAST_VERIFIER";
 const VERIFIER: &str = "artifacts/FinalVerifier.json";
-const CALLER: Address = Address::new([0x11; 20]);
 
 impl Chain {
     /// Deploys the key's data, and the verifier of `contracts/artifacts`.
@@ -150,7 +146,7 @@ impl Chain {
     }
 
     fn transaction(&self, kind: TxKind, data: Bytes, gas: u64) -> TxEnv {
-        TxEnv::builder().caller(CALLER).kind(kind).data(data).gas_limit(gas).gas_price(0).nonce(self.nonce).build_fill()
+        machine::transaction(kind, data, gas, self.nonce)
     }
 
     fn create(&mut self, code: Bytes) -> Result<Address, String> {
@@ -207,7 +203,7 @@ impl Chain {
     /// Verifies a proof while an inspector watches.
     pub fn watch<'a, I>(&'a mut self, proof: &[u8], inspector: I) -> Verdict
     where
-        I: for<'b> Inspector<revm::handler::MainnetContext<&'b mut InMemoryDB>>,
+        I: for<'b> Inspector<MainnetContext<&'b mut InMemoryDB>>,
     {
         let data = Self::calldata(proof);
         let transaction = self.transaction(TxKind::Call(self.verifier), data.clone(), u64::MAX >> 8);
@@ -216,22 +212,16 @@ impl Chain {
     }
 }
 
-fn context(database: &mut InMemoryDB) -> revm::handler::MainnetContext<&mut InMemoryDB> {
-    Context::mainnet()
-        .with_db(database)
-        .modify_cfg_chained(|config| {
-            config.set_spec_and_mainnet_gas_params(SpecId::OSAKA);
-            config.tx_gas_limit_cap = Some(u64::MAX);
-        })
-        .modify_block_chained(|block| block.gas_limit = u64::MAX)
+/// The machine without the limit of a transaction's gas, which those that only watch exceed.
+fn context(database: &mut InMemoryDB) -> MainnetContext<&mut InMemoryDB> {
+    machine::context(database).modify_cfg_chained(|config| config.tx_gas_limit_cap = Some(u64::MAX))
 }
 
 fn verdict(result: ExecutionResult, data: &[u8]) -> Verdict {
     match result {
         ExecutionResult::Success { gas, output, .. } => match verifyCall::abi_decode_returns(output.data()) {
             Ok(statement) => {
-                let zeros = data.iter().filter(|&&byte| byte == 0).count() as u64;
-                let tokens = zeros + 4 * (data.len() as u64 - zeros);
+                let tokens = machine::tokens(data);
                 let total = gas.tx_gas_used();
                 let execution = gas.total_gas_spent() - 21_000 - 4 * tokens;
                 Verdict::Valid {
@@ -290,12 +280,6 @@ fn name(data: &[u8]) -> String {
     String::new()
 }
 
-/// The digest as the contract returns it: eight cells, the first one most significant.
-fn word(digest: &Digest) -> B256 {
-    let bytes: Vec<u8> = digest.iter().flat_map(|&cell| cell_to_canonical(cell).to_be_bytes()).collect();
-    B256::from_slice(&bytes)
-}
-
 /// What the contract says to a proof that the twin accepts; `None` for one that it refuses.
 pub fn expected(key: &LastKey, proof: &[u8]) -> Option<Statement> {
     let LastPublic { root_old, root_new, batch_first, batch_last, time_start, time_end, data, segment_key } =
@@ -327,11 +311,7 @@ pub fn check(key: &LastKey, chain: &mut Chain, proof: &[u8], what: &str) -> Stri
 /// The creation code of a contract. That of the verifier may be elsewhere: `contracts/bin/mutants.js` runs the tests with verifiers that lack a check.
 fn bytecode(artifact: &str) -> Bytes {
     let other = env::var_os(VERIFIER_ELSEWHERE).filter(|_| artifact == VERIFIER);
-    let path = other
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts").join(artifact), PathBuf::from);
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let artifact: serde_json::Value = serde_json::from_str(&text).expect("an artifact is JSON");
-    artifact["bytecode"].as_str().and_then(|code| code.parse().ok()).expect("an artifact has bytecode")
+    machine::bytecode(&other.map_or_else(|| machine::artifact(artifact), PathBuf::from))
 }
 
 /// Records the contract's transcript: every hash whose input begins with the state before, and what was absorbed with it.
@@ -419,11 +399,6 @@ impl<C, I: InterpreterTypes> Inspector<C, I> for Profile {
 
 /// Calls the verifier for its key's commitment.
 pub fn key_commitment(chain: &mut Chain) -> B256 {
-    let transaction =
-        chain.transaction(TxKind::Call(chain.verifier), keyCommitmentCall {}.abi_encode().into(), 1_000_000);
-    let mut evm = context(&mut chain.database).build_mainnet();
-    let result = evm.transact(transaction).expect("the transaction is well formed").result;
-    keyCommitmentCall::abi_decode_returns(result.output().expect("it returns")).expect("it returns a hash")
+    let returned = chain.query(keyCommitmentCall {}.abi_encode().into(), 1_000_000).expect("it returns");
+    keyCommitmentCall::abi_decode_returns(&returned).expect("it returns a hash")
 }
-
-const _: () = assert!(U256::BITS == 256);

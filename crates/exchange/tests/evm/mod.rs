@@ -1,18 +1,19 @@
 //! The reader of states in an Ethereum virtual machine: deploys `contracts/artifacts/StateReader.json`, and calls it.
 
-use std::{fs, path::Path};
+mod machine;
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::{SolCall, SolError, sol};
-use holdfast_crypto::{Digest, field::cell_to_canonical};
 use holdfast_exchange::opening::OpeningError;
+use machine::{TRANSACTION_GAS_MAX, artifact, bytecode, context, tokens, transaction};
 use revm::{
-    Context, ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainContext,
-    context::TxEnv,
+    ExecuteCommitEvm, ExecuteEvm, MainBuilder,
     context_interface::result::{ExecutionResult, Output},
     database::InMemoryDB,
-    primitives::{TxKind, hardfork::SpecId},
+    primitives::TxKind,
 };
+
+pub use machine::word;
 
 sol! {
     #![sol(all_derives = true)]
@@ -105,14 +106,11 @@ pub struct Reader {
     address: Address,
 }
 
-/// The most gas that a transaction may have (EIP-7825).
-pub const TRANSACTION_GAS_MAX: u64 = 1 << 24;
-const CALLER: Address = Address::new([0x11; 20]);
-
 impl Reader {
     pub fn deploy() -> Self {
         let mut database = InMemoryDB::default();
-        let deployment = transaction(TxKind::Create, bytecode("StateReader"), 0);
+        let deployment =
+            transaction(TxKind::Create, bytecode(&artifact("artifacts/StateReader.json")), TRANSACTION_GAS_MAX, 0);
         let result = context(&mut database).build_mainnet().transact_commit(deployment).expect("it is well formed");
         let ExecutionResult::Success { output: Output::Create(_, Some(address)), .. } = result else {
             panic!("the reader does not deploy: {result:?}")
@@ -121,9 +119,8 @@ impl Reader {
     }
 
     pub fn call(&mut self, data: Vec<u8>) -> Verdict {
-        let zeros = data.iter().filter(|&&byte| byte == 0).count() as u64;
-        let calldata = 4 * zeros + 16 * (data.len() as u64 - zeros);
-        let call = transaction(TxKind::Call(self.address), data.into(), 1);
+        let calldata = 4 * tokens(&data);
+        let call = transaction(TxKind::Call(self.address), data.into(), TRANSACTION_GAS_MAX, 1);
         let result = context(&mut self.database).build_mainnet().transact(call).expect("it is well formed").result;
         match result {
             ExecutionResult::Success { gas, output, .. } => {
@@ -146,38 +143,6 @@ impl Reader {
             Verdict::Broken(reason) => panic!("{reason}"),
         }
     }
-}
-
-fn transaction(kind: TxKind, data: Bytes, nonce: u64) -> TxEnv {
-    TxEnv::builder()
-        .caller(CALLER)
-        .kind(kind)
-        .data(data)
-        .gas_limit(TRANSACTION_GAS_MAX)
-        .gas_price(0)
-        .nonce(nonce)
-        .build_fill()
-}
-
-fn context(database: &mut InMemoryDB) -> revm::handler::MainnetContext<&mut InMemoryDB> {
-    Context::mainnet()
-        .with_db(database)
-        .modify_cfg_chained(|config| config.set_spec_and_mainnet_gas_params(SpecId::OSAKA))
-        .modify_block_chained(|block| block.gas_limit = u64::MAX)
-}
-
-/// The creation code of a contract.
-fn bytecode(contract: &str) -> Bytes {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../contracts/artifacts/{contract}.json"));
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let artifact: serde_json::Value = serde_json::from_str(&text).expect("an artifact is JSON");
-    artifact["bytecode"].as_str().and_then(|code| code.parse().ok()).expect("an artifact has bytecode")
-}
-
-/// A digest as the contract has it: eight cells, the first one most significant.
-pub fn word(digest: &Digest) -> B256 {
-    let bytes: Vec<u8> = digest.iter().flat_map(|&cell| cell_to_canonical(cell).to_be_bytes()).collect();
-    B256::from_slice(&bytes)
 }
 
 /// The data that the contract reverts with where its twin has this error.
