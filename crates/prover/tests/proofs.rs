@@ -69,7 +69,8 @@ fn prove_batch(
         proofs.push(prove(segment));
         Ok::<(), BatchError>(())
     };
-    fill_batch(engine.store_mut(), &mut tree, &batch, point_in_calldata(&batch), limits, take).expect("the outcomes are those of the rules");
+    fill_batch(engine.store_mut(), &mut tree, &batch, point_in_calldata(&batch), limits, take)
+        .expect("the outcomes are those of the rules");
     assert_eq!(rehearsal.close_batch(), tree.root());
     *engine = rehearsal;
     (batch, proofs)
@@ -181,7 +182,9 @@ fn signed_batches_prove() {
         assert_eq!((batch.seals.len(), at_the_end, proofs.len()), (9, 6, segments));
         let append = |proofs: &[SegmentProof]| {
             let mut chain = start.clone();
-            chain.append(PROVER.verifying_key(), instructions, &Progress::end_in_calldata(&batch), proofs).map(|()| chain)
+            chain
+                .append(PROVER.verifying_key(), instructions, &Progress::end_in_calldata(&batch), proofs)
+                .map(|()| chain)
         };
         let chain = append(&proofs).expect("the batch is proven");
         assert_eq!(chain.root, engine.root());
@@ -205,7 +208,9 @@ fn a_batch_without_a_seal_is_not_proven() {
     let fill = |batch: &Batch| {
         let mut engine = stage.engine.clone();
         let (store, tree) = engine.parts_mut();
-        fill_batch(store, tree, batch, point_in_calldata(batch), SegmentLimits::default(), |_, _| Ok::<(), BatchError>(()))
+        fill_batch(store, tree, batch, point_in_calldata(batch), SegmentLimits::default(), |_, _| {
+            Ok::<(), BatchError>(())
+        })
     };
     assert_eq!(fill(&batch), Ok(()));
     let mut unsealed = batch.clone();
