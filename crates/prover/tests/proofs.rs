@@ -31,10 +31,8 @@ use holdfast_circuit::{
 };
 use holdfast_crypto::{Digest, F, field::digest_to_hex};
 use holdfast_exchange::{Engine, step::Step};
-use holdfast_protocol::{
-    Batch, Instruction, Outcome, Reject,
-    cells::{batch_digest, digest_start},
-};
+use holdfast_protocol::publication::{Progress, point_in_calldata};
+use holdfast_protocol::{Batch, Instruction, Outcome, Reject};
 use holdfast_prover::{BatchError, Prover, SegmentLimits, fill_batch};
 use holdfast_sim::Scenario;
 use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
@@ -238,7 +236,7 @@ fn segments_of_every_scenario_prove() {
         let mut filled = engine(&scenario);
         let mut tree = filled.tree().clone();
         let batch = carry_out(&mut native, 1, &scenario.commands(SEED, INSTRUCTIONS));
-        let mut builder = Builder::new(filled.store_mut(), 0, digest_start(1));
+        let mut builder = Builder::new(filled.store_mut(), 0, common::start(1));
         let mut seals = batch.seals.iter().peekable();
         for at in 0..=INSTRUCTIONS {
             while let Some(seal) = seals.next_if(|seal| seal.after as usize == at) {
