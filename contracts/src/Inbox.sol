@@ -101,7 +101,8 @@ contract Inbox is IInbox {
         uint256 place = _places[msg.sender];
         _requireFee(place == 0 ? 2 : 1);
         account = place == 0 ? _open() : place - 1;
-        _append(account, amount, _one(Cells.deposit(account, amount)));
+        uint256 index = _append(account, _one(Cells.deposit(account, amount)));
+        _entries[index].amount = uint128(amount);
         vault.collect(msg.sender, amount);
     }
 
@@ -122,28 +123,28 @@ contract Inbox is IInbox {
         blocks[0] = Cells.register(account, key, replaces, withdraws, expiry);
         blocks[1] = Cells.coordinate(x);
         blocks[2] = Cells.coordinate(y);
-        _append(account, 0, blocks);
+        _append(account, blocks);
     }
 
     /// @inheritdoc IInbox
     function revoke(uint256 key) external payable {
         uint256 account = _begin();
         require(key < KEYS, KeyWrong(key));
-        _append(account, 0, _one(Cells.revoke(account, key)));
+        _append(account, _one(Cells.revoke(account, key)));
     }
 
     /// @inheritdoc IInbox
     function withdraw(uint256 amount) external payable {
         uint256 account = _begin();
         require(amount != 0 && amount < AMOUNT_END, AmountWrong(amount));
-        _append(account, 0, _one(Cells.withdraw(account, amount)));
+        _append(account, _one(Cells.withdraw(account, amount)));
     }
 
     /// @inheritdoc IInbox
     function cancelAll(uint256 market) external payable {
         uint256 account = _begin();
         require(market < MARKETS, MarketRange(market));
-        _append(account, 0, _one(Cells.cancelAll(account, market)));
+        _append(account, _one(Cells.cancelAll(account, market)));
     }
 
     /// @inheritdoc IInbox
@@ -152,7 +153,7 @@ contract Inbox is IInbox {
         require(market < MARKETS, MarketRange(market));
         require(price != 0 && price < PRICE_END, PriceWrong(price));
         require(size != 0 && size < SIZE_END, SizeWrong(size));
-        _append(account, 0, _one(Cells.close(account, market, buys, price, size)));
+        _append(account, _one(Cells.close(account, market, buys, price, size)));
     }
 
     /// @inheritdoc IInbox
@@ -232,7 +233,7 @@ contract Inbox is IInbox {
         _places[msg.sender] = account + 1;
         bytes32[] memory blocks = new bytes32[](2);
         (blocks[0], blocks[1]) = Cells.open(account, msg.sender);
-        _append(account, 0, blocks);
+        _append(account, blocks);
     }
 
     function _one(bytes32 block_) private pure returns (bytes32[] memory blocks) {
@@ -240,15 +241,16 @@ contract Inbox is IInbox {
         blocks[0] = block_;
     }
 
-    function _append(uint256 account, uint256 amount, bytes32[] memory blocks) private {
-        uint256 index = count;
+    /// @dev (Of a parameter that is a constant somewhere, the optimizer would make copies of all this, with the hash.)
+    function _append(uint256 account, bytes32[] memory blocks) private returns (uint256 index) {
+        index = count;
         require(index < ENTRIES_MAX, InboxFull());
         bytes32 head = _heads[index];
         for (uint256 i = 0; i < blocks.length; i++) {
             head = Cells.absorb(head, blocks[i], i == 0 ? index : 0);
         }
         _heads[index + 1] = head;
-        _entries[index] = Entry(uint40(block.timestamp), uint32(account), uint128(amount));
+        _entries[index] = Entry(uint40(block.timestamp), uint32(account), 0);
         count = index + 1;
         emit Appended(index, account, blocks);
     }
