@@ -35,6 +35,7 @@ interface Vm {
     function getCode(string calldata artifact) external view returns (bytes memory code);
     function getNonce(address account) external view returns (uint64 nonce);
     function getRecordedLogs() external returns (Log[] memory logs);
+    function load(address target, bytes32 slot) external view returns (bytes32 data);
     function parseJsonAddress(string calldata json, string calldata key) external pure returns (address);
     function parseJsonBytes(string calldata json, string calldata key) external pure returns (bytes memory);
     function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
@@ -259,7 +260,7 @@ abstract contract Kit {
 
     function _genesis(bytes32 root) internal view virtual returns (Rollup.Genesis memory genesis) {
         System memory system;
-        system.time = START * 1000;
+        (system.time, system.registrar) = (START * 1000, Cells.BRIDGE);
         bytes32 head = _inbox.headAt(0);
         bytes memory bridge = abi.encode(Bridge(0, head, 0, 0));
         return Rollup.Genesis(root, abi.encode(_inbox.domain()), abi.encode(system), bridge);
