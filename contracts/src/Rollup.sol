@@ -86,8 +86,8 @@ contract Rollup is IRollup {
     mapping(uint256 batch => Batch) public batches;
     Unpaid[] private _unpaid;
 
-    event VerifierSet(address verifier, bytes32 segmentKey);
-    event OperatorSet(address operator);
+    event VerifierSet(address indexed verifier, bytes32 segmentKey);
+    event OperatorSet(address indexed operator);
 
     error ZeroAddress();
     error NotAllowed(address caller);

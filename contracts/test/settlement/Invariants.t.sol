@@ -87,7 +87,7 @@ contract Venue is Kit {
             uint256 amount = _inbox.amountOf(consumed);
             if (amount > 0) equity[_accountAt(consumed)] += int256(amount);
         }
-        gain %= 5000;
+        (from, gain) = (from % PEOPLE, gain % 5000);
         equity[_idOf(from)] -= int256(gain);
         equity[_idOf(to)] += int256(gain);
         for (uint256 i = 0; i < payout % 3; i++) {
