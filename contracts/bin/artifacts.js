@@ -11,6 +11,7 @@ const ROOT = path.join(__dirname, "..");
 const CONTRACTS = [
   { name: "FinalVerifier", source: "src/FinalVerifier.sol", artifacts: "artifacts", deployed: true },
   { name: "StateReader", source: "src/StateReader.sol", artifacts: "artifacts", deployed: true },
+  ...["Vault", "Inbox", "Rollup", "Escape", "Council"].map((name) => ({ name, source: `src/${name}.sol`, artifacts: "artifacts", deployed: true })),
   { name: "ConstraintsHarness", source: "test/harness/ConstraintsHarness.sol", artifacts: "test/artifacts", deployed: false },
 ];
 // The code size limits of Ethereum: of a contract (EIP-170) and of the code that creates one (EIP-3860).
