@@ -11,6 +11,8 @@ const ROOT = path.join(__dirname, "..");
 const CONTRACTS = [
   { name: "FinalVerifier", source: "src/FinalVerifier.sol", artifacts: "artifacts", deployed: true },
   { name: "StateReader", source: "src/StateReader.sol", artifacts: "artifacts", deployed: true },
+  { name: "DevToken", source: "test/harness/DevToken.sol", artifacts: "test/artifacts", deployed: false },
+  { name: "StandIn", source: "test/harness/StandIn.sol", artifacts: "test/artifacts", deployed: false },
   { name: "ConstraintsHarness", source: "test/harness/ConstraintsHarness.sol", artifacts: "test/artifacts", deployed: false },
 ];
 // The code size limits of Ethereum: of a contract (EIP-170) and of the code that creates one (EIP-3860).
