@@ -45,9 +45,14 @@ interface IInbox {
 
     /// @notice Registers, or replaces, a session key of the caller's account.
     /// @param x The public key's first coordinate: seven cells below the field's modulus.
-    function register(uint256 key, bool replaces, bool withdraws, uint64 expiry, uint32[7] calldata x, uint32[7] calldata y)
-        external
-        payable;
+    function register(
+        uint256 key,
+        bool replaces,
+        bool withdraws,
+        uint64 expiry,
+        uint32[7] calldata x,
+        uint32[7] calldata y
+    ) external payable;
 
     function revoke(uint256 key) external payable;
 
@@ -75,8 +80,20 @@ interface IInbox {
 
     function ownerOf(uint256 account) external view returns (address);
 
+    /// @notice The deployment's domain, from which the chain begins.
+    function domain() external view returns (bytes32);
+
     /// @notice Wei that every entry costs, so that entries are not free to whoever wants to delay others.
     function fee() external view returns (uint256);
+}
+
+/// @title The council, as far as others ask it.
+interface ICouncil {
+    /// @notice Whether batches and deposits are stopped. Nothing else ever is.
+    function paused() external view returns (bool);
+
+    /// @notice When the last pause ended, or ends, in seconds; 0 if there was none.
+    function pauseEnd() external view returns (uint256);
 }
 
 /// @title Batches: committed with their data, then final by a proof.
@@ -87,7 +104,9 @@ interface IRollup {
     /// @param digest What the proof binds.
     /// @param time At the batch's end, in milliseconds.
     /// @param blobs Blobs of the data; 0 if it is calldata, of this transaction.
-    event Committed(uint256 indexed batch, bytes32 chain, bytes32 commitment, bytes32 digest, uint64 time, uint256 blobs);
+    event Committed(
+        uint256 indexed batch, bytes32 chain, bytes32 commitment, bytes32 digest, uint64 time, uint256 blobs
+    );
     event Final(uint256 indexed batch, bytes32 root, uint256 inboxConsumed, uint256 payouts);
     event Removed(uint256 indexed first, uint256 last);
     event Paid(uint256 indexed index, uint256 indexed account, uint256 amount);
@@ -129,6 +148,9 @@ interface IRollup {
     function frozen() external view returns (bool);
 
     function root() external view returns (bytes32);
+
+    /// @notice Who commits batches, and has the inbox's fees.
+    function operator() external view returns (address);
 
     /// @notice The last final batch, and the last committed one.
     function batchFinal() external view returns (uint256);

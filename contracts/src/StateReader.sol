@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {Account, Market, StateTree, System} from "./StateTree.sol";
+import {Account, Bridge, Market, StateTree, System} from "./StateTree.sol";
 
 /// @title Reader of states.
 /// @notice Says what slots of the exchange's state hold, from a state root and an opening; or reverts with a custom error of `StateTree`. Stateless, without owner: one serves all.
@@ -19,6 +19,12 @@ contract StateReader {
     /// @param opening See `StateTree.readSystem`.
     function readSystem(bytes32 root, bytes calldata opening) external pure returns (System memory) {
         return StateTree.readSystem(root, opening);
+    }
+
+    /// @notice The two slots of the bridge.
+    /// @param opening See `StateTree.readBridge`.
+    function readBridge(bytes32 root, bytes calldata opening) external pure returns (Bridge memory) {
+        return StateTree.readBridge(root, opening);
     }
 
     /// @notice The domain of the deployment, a digest.

@@ -49,10 +49,22 @@ struct System {
     uint256 fresh;
     /// Deposits minus withdrawals, in quote units.
     uint256 deposits;
+    /// Who opens accounts, registers keys and credits deposits.
+    uint256 registrar;
     /// Session keys that have asked for something since their signature was last checked: none at the end of a batch.
     uint256 unsealed;
     /// Batches closed so far.
     uint256 batches;
+}
+
+/// @notice How far the exchange's two chains with Ethereum have come.
+struct Bridge {
+    /// Forced instructions that were consumed, and the head of their chain.
+    uint256 inboxCount;
+    bytes32 inboxHead;
+    /// Payouts, and the head of theirs.
+    uint256 payoutCount;
+    bytes32 payoutHead;
 }
 
 /// @notice A market. All zero if there is none of this number.
@@ -114,6 +126,9 @@ library StateTree {
     /// @dev An account's leaves are those below one node of this level; these nodes begin with this one.
     uint256 private constant ACCOUNT_LEVEL = 7;
     uint256 private constant ACCOUNT_FIRST = 1 << 20;
+    /// @dev The node over the two slots of the bridge: those of the first two session keys of the last account.
+    uint256 private constant BRIDGE_LEVEL = 3;
+    uint256 private constant BRIDGE_NODE = ((1 << 27) + (ACCOUNTS - 1) * 128 + 16) >> BRIDGE_LEVEL;
     /// @dev The markets' slots are all those below the node 1 of this level.
     uint256 private constant MARKETS_LEVEL = 10;
 
@@ -134,9 +149,13 @@ library StateTree {
     uint256 private constant POSITION_2 = 0x00003fff00003fff00003fff00003fff00003fff00003fff00003fff00000000;
     uint256 private constant SYSTEM_0 = 0x00003fff00003fff00003fff3fffffff3fffffff3fffffff3fffffff3fffffff;
     uint256 private constant SYSTEM_1 = 0x00003fff00003fff00003fff00003fff00003fff00003fff00003fff3fffffff;
-    uint256 private constant SYSTEM_2 = 0x3fffffff00000000000000000000000000000000000000000000000000000000;
+    uint256 private constant SYSTEM_2 = 0x3fffffff3fffffff000000000000000000000000000000000000000000000000;
     uint256 private constant MARKET_0 = 0x0000000100003fff00003fff00003fff00003fff00003fff00003fff00003fff;
     uint256 private constant MARKET_3 = 0x00003fff3fffffff3fffffff0000000000000000000000000000000000000000;
+    uint256 private constant SESSION_0 = 0x000000017fffffff7fffffff7fffffff7fffffff7fffffff7fffffff7fffffff;
+    uint256 private constant SESSION_1 = 0x7fffffff7fffffff7fffffff7fffffff7fffffff7fffffff7fffffff00000001;
+    uint256 private constant SESSION_2 = 0x00003fff00003fff00003fff000000013fffffff3fffffff7fffffff7fffffff;
+    uint256 private constant SESSION_3 = 0x7fffffff7fffffff7fffffff7fffffff7fffffff7fffffff0000000000000000;
     uint256 private constant LIMBS_8 = 0x00003fff00003fff00003fff00003fff00003fff00003fff00003fff00003fff;
 
     /// @dev Digests of subtrees that were never written, by level.
@@ -196,9 +215,24 @@ library StateTree {
         system.freeHead = _cell(first, 6);
         system.fresh = _cell(first, 7);
         system.deposits = _limbs(second, 0, 7);
-        system.unsealed = _cell(second, 7);
-        system.batches = _cell(_word(opening, 64), 0);
+        system.registrar = _cell(second, 7);
+        uint256 third = _word(opening, 64);
+        system.unsealed = _cell(third, 0);
+        system.batches = _cell(third, 1);
         node = _climb(opening, SLOT_BYTES, node, 0, DEPTH - SLOT_LEVEL);
+        require(node == root, RootWrong(root, node));
+    }
+
+    /// @notice Opens the two slots of the bridge.
+    /// @param opening 4 leaves of the inbox's, 4 of the payouts', 25 siblings from level 3 up.
+    function readBridge(bytes32 root, bytes calldata opening) internal pure returns (Bridge memory bridge) {
+        uint256 expected = 2 * SLOT_BYTES + 32 * (DEPTH - BRIDGE_LEVEL);
+        _requireLength(opening.length != expected, expected, opening.length);
+        bytes32 inbox;
+        bytes32 payouts;
+        (inbox, bridge.inboxCount, bridge.inboxHead) = _readSession(opening, 0);
+        (payouts, bridge.payoutCount, bridge.payoutHead) = _readSession(opening, SLOT_BYTES);
+        bytes32 node = _climb(opening, 2 * SLOT_BYTES, compress(inbox, payouts), BRIDGE_NODE, DEPTH - BRIDGE_LEVEL);
         require(node == root, RootWrong(root, node));
     }
 
@@ -353,6 +387,25 @@ library StateTree {
         position.asks = _limbs(third, 1, 3);
         position.openOrders = _limbs(third, 4, 3);
         return node;
+    }
+
+    /// @dev A session's digest, its sequence number and its head. A public key and a head have cells that the masks do not keep below p.
+    function _readSession(bytes calldata opening, uint256 offset)
+        private
+        pure
+        returns (bytes32 node, uint256 sequence, bytes32 head)
+    {
+        uint256 leaf0 = _leaf(opening, offset, SESSION_0);
+        uint256 leaf1 = _leaf(opening, offset + 32, SESSION_1);
+        uint256 third = _leaf(opening, offset + 64, SESSION_2);
+        uint256 fourth = _leaf(opening, offset + 96, SESSION_3);
+        for (uint256 leaf = 0; leaf < SLOT_BYTES; leaf += 32) {
+            _digest(opening, offset + leaf);
+        }
+        node = compress(compress(bytes32(leaf0), bytes32(leaf1)), compress(bytes32(third), bytes32(fourth)));
+        sequence = _cell(third, 5);
+        // Two cells of the third leaf, six of the fourth.
+        head = bytes32((third << 192) | (fourth >> 64));
     }
 
     /// @dev A market, and its digest.

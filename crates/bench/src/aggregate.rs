@@ -8,6 +8,7 @@ use holdfast_circuit::{
 };
 use holdfast_crypto::field::DIGEST_ZERO;
 use holdfast_exchange::Engine;
+use holdfast_protocol::publication::point_in_calldata;
 use holdfast_prover::{
     BatchError, Prover, SegmentLimits,
     aggregate::{Aggregator, Kind, LEAF_ARITY, NODE_ARITY, NodeProof, Stretch},
@@ -64,7 +65,7 @@ pub fn run(input: Option<&Path>, batch_size: usize, batches: usize, accounts: u3
                 segments.push(prover.prove(segment).expect("an honest segment is proven"));
                 Ok::<(), BatchError>(())
             };
-            fill_batch(&mut store, &mut tree, &batch, SegmentLimits::default(), take)
+            fill_batch(&mut store, &mut tree, &batch, point_in_calldata(&batch), SegmentLimits::default(), take)
                 .expect("the outcomes are the rules'");
         }
     });

@@ -6,7 +6,7 @@ use holdfast_circuit::verify::verify_segment;
 use holdfast_cli::flow::{KEY_SEED_DEFAULT, Wallets};
 use holdfast_crypto::{Digest, tree::Tree};
 use holdfast_exchange::{Engine, Sequencer, store::Store};
-use holdfast_protocol::{Batch, Instruction, Seal, Signature};
+use holdfast_protocol::{Batch, Instruction, Seal, Signature, publication::point_in_calldata};
 use holdfast_prover::{BatchError, Prover, SegmentLimits, cells, fill_batch, jobs::memory_peak_bytes, shapes};
 use openvm_stark_backend::codec::Encode;
 
@@ -85,7 +85,7 @@ impl Totals {
     fn prove(&mut self, prover: &Prover, store: &mut Store, tree: &mut Tree, batch: &Batch) {
         self.seals += batch.seals.len();
         let mut clock = Instant::now();
-        fill_batch::<BatchError>(store, tree, batch, SegmentLimits::default(), |_, segment| {
+        fill_batch::<BatchError>(store, tree, batch, point_in_calldata(batch), SegmentLimits::default(), |_, segment| {
             self.fill_seconds += clock.elapsed().as_secs_f64();
             self.cells += cells(&segment);
             for (table, height, width) in shapes(&segment) {

@@ -28,6 +28,7 @@ use crate::{
     RANGE_BITS,
     cells::{ACCESSES_MAX, CLOCK_BITS, GAP_BITS},
     public::{PublicValues, offset},
+    publication::{self, PowersEntry, WordsEntry, powers_row, words_row},
     row::{Bus, Row},
     schnorr::{LadderAir, SignatureAir},
     step_table::{Entry, step_row},
@@ -81,6 +82,8 @@ pub enum Table {
     Merkle,
     Signature,
     Ladder,
+    Words,
+    Powers,
     Poseidon2,
     Range,
 }
@@ -91,7 +94,15 @@ impl Table {
             .into_iter()
             .chain(Step::ALL.iter().map(|&step| Table::Step(step)))
             .chain(Kind::ALL.into_iter().map(Table::Boundary))
-            .chain([Table::Merkle, Table::Signature, Table::Ladder, Table::Poseidon2, Table::Range])
+            .chain([
+                Table::Merkle,
+                Table::Signature,
+                Table::Ladder,
+                Table::Words,
+                Table::Powers,
+                Table::Poseidon2,
+                Table::Range,
+            ])
     }
 
     pub fn name(self) -> String {
@@ -102,6 +113,8 @@ impl Table {
             Table::Merkle => "merkle".into(),
             Table::Signature => "signature".into(),
             Table::Ladder => "ladder".into(),
+            Table::Words => "words".into(),
+            Table::Powers => "powers".into(),
             Table::Poseidon2 => "poseidon2".into(),
             Table::Range => "range".into(),
         }
@@ -124,6 +137,8 @@ pub fn airs<SC: StarkProtocolConfig<F = F>>() -> Vec<AirRef<SC>> {
                 Table::Merkle => Arc::new(MerkleAir),
                 Table::Signature => Arc::new(SignatureAir),
                 Table::Ladder => Arc::new(LadderAir),
+                Table::Words => Arc::new(WordsAir::new()),
+                Table::Powers => Arc::new(PowersAir::new()),
                 Table::Poseidon2 => Arc::new(Poseidon2Air::new()),
                 Table::Range => {
                     let bus = VariableRangeCheckerBus::new(Bus::Range as u16, RANGE_BITS as usize);
@@ -258,6 +273,51 @@ impl StepAir {
     }
 }
 
+/// The table of the published words.
+#[derive(Debug, Clone)]
+pub struct WordsAir {
+    width: usize,
+}
+
+/// The table of the powers of the point.
+#[derive(Debug, Clone)]
+pub struct PowersAir {
+    width: usize,
+}
+
+macro_rules! publication_air {
+    ($name:ident, $row:ident, $entry:ident) => {
+        impl $name {
+            pub fn new() -> Self {
+                let mut count = Count(0);
+                $row(&mut count, &$entry::default());
+                Self { width: count.0 }
+            }
+
+            pub fn columns(&self) -> usize {
+                self.width
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        plain_air!($name, self => self.width);
+
+        impl<AB: InteractionBuilder> Air<AB> for $name {
+            fn eval(&self, builder: &mut AB) {
+                let columns = local(builder);
+                let mut row = Constrain { builder, columns, at: 0 };
+                $row(&mut row, &$entry::default());
+                assert_eq!(row.at, self.width, "a row asks for as many columns as the table has");
+            }
+        }
+    };
+}
+
 /// An AIR without public values or preprocessed columns.
 macro_rules! plain_air {
     ($name:ident, $self:ident => $width:expr) => {
@@ -279,6 +339,8 @@ pub(crate) fn local<AB: AirBuilder<Var: Copy>>(builder: &AB) -> Vec<AB::Var> {
 }
 
 plain_air!(StepAir, self => self.width);
+publication_air!(WordsAir, words_row, WordsEntry);
+publication_air!(PowersAir, powers_row, PowersEntry);
 
 impl<AB: InteractionBuilder> Air<AB> for StepAir {
     fn eval(&self, builder: &mut AB) {
@@ -336,7 +398,8 @@ pub(crate) fn look_up_compression<AB: InteractionBuilder>(
 /// The segment itself: one row that ties the ends of every chain to the public values.
 ///
 /// Columns: active, whether the segment closes its batch, the time between the last access to the system slot and the end (two limbs), the clock at the end (two
-/// limbs), and the system slot's cells at the start and at the end (before the batch is counted).
+/// limbs), and the system slot's cells at the start and at the end (before the batch is counted). Of what is published: whether the segment begins its batch, how many words it publishes, the point, and for
+/// each end the digest of the instructions, the value, and the digests between it and the one that is public.
 #[derive(Debug, Clone, Copy)]
 pub struct SegmentAir;
 
@@ -345,7 +408,10 @@ const SYSTEM_CELLS: usize = System::<Plain>::CELLS;
 pub const SYSTEM_BATCHES: usize = SYSTEM_CELLS - 1;
 /// Position of the count of unsealed sessions: before it.
 pub const SYSTEM_UNSEALED: usize = SYSTEM_BATCHES - 1;
-pub const SEGMENT_WIDTH: usize = 6 + 2 * SYSTEM_CELLS;
+pub const SEGMENT_WIDTH: usize =
+    6 + 2 * SYSTEM_CELLS + 2 + publication::LIMBS + 2 * (publication::LIMBS + PROGRESS_HASHES * DIGEST_CELLS);
+/// Digests of an end: of the instructions, and after the first two of the three blocks that follow.
+pub const PROGRESS_HASHES: usize = 3;
 
 impl<T> BaseAir<T> for SegmentAir {
     fn width(&self) -> usize {
@@ -370,6 +436,10 @@ impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir
         let clock: [AB::Expr; 2] = [columns.one(), columns.one()];
         let start: Vec<AB::Expr> = columns.many(SYSTEM_CELLS);
         let end: Vec<AB::Expr> = columns.many(SYSTEM_CELLS);
+        let begins: AB::Expr = columns.one();
+        let words: AB::Expr = columns.one();
+        let point: Vec<AB::Expr> = columns.many(publication::LIMBS);
+        let [before, after]: [Progress<AB::Expr>; 2] = std::array::from_fn(|_| Progress::take(&mut columns));
 
         // The first row is the segment; any other row does nothing.
         let first = builder.is_first_row();
@@ -386,12 +456,39 @@ impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir
         push(builder, Bus::Step, true, vec![clock_end.clone(), idle, sequence_end.clone()], active.clone());
 
         // The digest of the commands.
-        let mut digest = vec![sequence_start, AB::Expr::ZERO];
-        digest.extend(cells(offset::DIGEST_IN, DIGEST_CELLS));
-        push(builder, Bus::Digest, false, digest, active.clone());
-        let mut digest = vec![sequence_end, AB::Expr::ZERO];
-        digest.extend(cells(offset::DIGEST_OUT, DIGEST_CELLS));
-        push(builder, Bus::Digest, true, digest, active.clone());
+        for (receives, sequence, words, progress) in
+            [(false, sequence_start, AB::Expr::ZERO, &before), (true, sequence_end, words, &after)]
+        {
+            let mut digest = vec![sequence, AB::Expr::ZERO, words.clone()];
+            digest.extend_from_slice(&progress.hashes[0]);
+            push(builder, Bus::Digest, receives, digest, active.clone());
+            // The value of the words, at the point.
+            let mut value = vec![words];
+            value.extend_from_slice(&progress.value);
+            push(builder, Bus::Value, receives, value, active.clone());
+        }
+        push(builder, Bus::Point, false, point.clone(), active.clone());
+        // The value before comes from outside; that after is made of what is checked.
+        for limb in &before.value {
+            let bits = constant::<AB>(publication::LIMB_BITS);
+            builder.push_interaction(Bus::Range as u16, [limb.clone(), bits], active.clone(), 1);
+        }
+        // What is public is the digest of all of it. A batch begins with the digest of its number alone, and nothing published.
+        builder.assert_bool(begins.clone());
+        let goes_on = AB::Expr::ONE - begins.clone();
+        let digest_in = cells(offset::DIGEST_IN, DIGEST_CELLS);
+        for (i, cell) in before.hashes[0].iter().enumerate() {
+            builder.assert_zero(active.clone() * begins.clone() * (cell.clone() - digest_in[i].clone()));
+            if i > 0 {
+                builder.assert_zero(begins.clone() * cell.clone());
+            }
+        }
+        for limb in &before.value {
+            builder.assert_zero(begins.clone() * limb.clone());
+        }
+        before.look_up::<AB>(builder, &point, &start[..3], &digest_in, active.clone() * goes_on);
+        let digest_out = cells(offset::DIGEST_OUT, DIGEST_CELLS);
+        after.look_up::<AB>(builder, &point, &end[..3], &digest_out, active.clone());
 
         // The root.
         let mut root = vec![constant::<AB>(TREE_DEPTH), AB::Expr::ZERO];
@@ -443,6 +540,49 @@ impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir
         }
         shown(offset::BATCHES_START, &start[SYSTEM_BATCHES]);
         shown(offset::BATCHES_END, &counted[SYSTEM_BATCHES]);
+    }
+}
+
+/// How much of a batch is published at one end of a segment: see [`holdfast_protocol::publication::Progress`].
+struct Progress<E> {
+    value: Vec<E>,
+    hashes: [Vec<E>; PROGRESS_HASHES],
+}
+
+impl<E: Clone + PrimeCharacteristicRing> Progress<E> {
+    fn take<V: Copy>(columns: &mut Columns<'_, V>) -> Self
+    where
+        E: From<V>,
+    {
+        let value = columns.many(publication::LIMBS);
+        Self { value, hashes: std::array::from_fn(|_| columns.many(DIGEST_CELLS)) }
+    }
+
+    /// Looks up that `digest` is the digest of it.
+    fn look_up<AB: InteractionBuilder<Expr = E>>(
+        &self,
+        builder: &mut AB,
+        point: &[E],
+        time: &[E],
+        digest: &[E],
+        count: E,
+    ) {
+        // Three limbs of ten bits a cell.
+        let packed = |limbs: &[E]| -> Vec<E> {
+            let cell = |limbs: &[E]| {
+                limbs.iter().rev().fold(E::ZERO, |cell, limb| cell * E::from_u32(1 << publication::LIMB_BITS) + limb.clone())
+            };
+            limbs.chunks(3).map(cell).collect()
+        };
+        let mut cells = packed(point);
+        cells.extend(packed(&self.value));
+        cells.extend_from_slice(time);
+        cells.resize(3 * DIGEST_CELLS, E::ZERO);
+        let [chain, first, second] = &self.hashes;
+        for (at, (left, output)) in [(chain, first.as_slice()), (first, second), (second, digest)].into_iter().enumerate() {
+            let block = &cells[at * DIGEST_CELLS..][..DIGEST_CELLS];
+            look_up_compression(builder, left, block, output, count.clone());
+        }
     }
 }
 

@@ -216,7 +216,7 @@ impl<'r, R: Row> Circuit<'r, R> {
     }
 
     /// Whether `d`, an integer that is not a multiple of the modulus unless it is 0, is zero.
-    fn is_zero(&mut self, d: R::E) -> R::E {
+    pub(crate) fn is_zero(&mut self, d: R::E) -> R::E {
         // bit = 1 − d × inverse; d × bit = 0; and inverse × bit = 0, which pins the inverse of 0.
         let value = self.value(&d);
         let inverse = self.row.column(crate::inverse::inverse(value));
@@ -238,11 +238,22 @@ impl<'r, R: Row> Circuit<'r, R> {
     }
 
     /// Asserts that Σ positions\[k\] × 2^(14 k) = 0 over the integers, by carries.
+    fn assert_integer_zero(&mut self, positions: Vec<(R::E, i64, i64)>, carries: Option<(i64, i64)>) {
+        self.assert_integer_zero_in(LIMB_BITS, positions, carries);
+    }
+
+    /// Asserts that Σ positions\[k\] × 2^(bits × k) = 0 over the integers, by carries.
     ///
     /// Every position comes with bounds of its integer value. `carries`, if given, are bounds that honest carries keep and that are checked; without them they
-    /// follow from the positions. Each equation `position + carry = 2^14 × carry'` is between integers smaller than the modulus, which is asserted here,
+    /// follow from the positions. Each equation `position + carry = 2^bits × carry'` is between integers smaller than the modulus, which is asserted here,
     /// so that it holds over the integers if it holds in the field.
-    fn assert_integer_zero(&mut self, positions: Vec<(R::E, i64, i64)>, carries: Option<(i64, i64)>) {
+    pub(crate) fn assert_integer_zero_in(
+        &mut self,
+        bits: u32,
+        positions: Vec<(R::E, i64, i64)>,
+        carries: Option<(i64, i64)>,
+    ) {
+        let radix = 1 << bits;
         let last = positions.len() - 1;
         let mut carry = self.constant(0);
         let (mut carry_low, mut carry_high) = (0i64, 0i64);
@@ -254,15 +265,15 @@ impl<'r, R: Row> Circuit<'r, R> {
                 self.row.assert_zero(total);
                 return;
             }
-            let (honest_low, honest_high) = carries.unwrap_or((-((-low).div_euclid(BASE)), high.div_euclid(BASE)));
-            let column = self.row.column(self.value(&total) >> LIMB_BITS);
+            let (honest_low, honest_high) = carries.unwrap_or((-((-low).div_euclid(radix)), high.div_euclid(radix)));
+            let column = self.row.column(self.value(&total) >> bits);
             (carry_low, carry_high) = self.assert_carry(&column, honest_low, honest_high);
             assert!(
-                -MODULUS < low - BASE * carry_high && high - BASE * carry_low < MODULUS,
+                -MODULUS < low - radix * carry_high && high - radix * carry_low < MODULUS,
                 "a sum less its carry cannot wrap"
             );
-            let base = self.constant(BASE);
-            self.row.assert_zero(total - base * column.clone());
+            let radix = self.constant(radix);
+            self.row.assert_zero(total - radix * column.clone());
             carry = column;
         }
     }
@@ -277,9 +288,15 @@ impl<'r, R: Row> Circuit<'r, R> {
             (-1, 1) => self.row.assert_zero(carry.clone() * (carry.clone() * carry.clone() - one)),
             _ => {
                 let bits = 64 - ((high - low) as u64).leading_zeros();
-                assert!(bits <= crate::RANGE_BITS, "carries of {bits} bits");
+                assert!(bits <= crate::RANGE_BITS + 1, "carries of {bits} bits");
                 let offset = self.constant(low);
-                self.range(&(carry.clone() - offset), bits);
+                let mut rest = carry.clone() - offset;
+                if bits > crate::RANGE_BITS {
+                    // The highest bit by itself.
+                    let high = self.bit_column(self.value(&rest) >> crate::RANGE_BITS & 1 != 0);
+                    rest = rest - self.constant(1 << crate::RANGE_BITS) * high;
+                }
+                self.range(&rest, bits.min(crate::RANGE_BITS));
                 return (low, low + (1 << bits) - 1);
             }
         }
@@ -384,7 +401,7 @@ impl<'r, R: Row> Circuit<'r, R> {
     }
 
     /// Looks up that `e` is below 2^`bits`, `bits` ≤ 28.
-    fn range_wide(&mut self, e: &R::E, bits: u32) {
+    pub(crate) fn range_wide(&mut self, e: &R::E, bits: u32) {
         if bits <= crate::RANGE_BITS {
             return self.range(e, bits);
         }
@@ -725,6 +742,11 @@ impl<R: Row> Machine for Circuit<'_, R> {
     }
     fn fields_of(&mut self, a: &R::E) -> [R::E; 1] {
         [a.clone()]
+    }
+    fn fields_of_transfer(&mut self, account: &R::E, amount: &[R::E; 6]) -> [R::E; 4] {
+        let base = self.constant(BASE);
+        let part = |at: usize| amount[at].clone() + base.clone() * amount[at + 1].clone();
+        [account.clone(), part(0), part(2), part(4)]
     }
     fn fields_join(&mut self, a: &[R::E; 7], b: &[R::E; 7]) -> [R::E; 14] {
         std::array::from_fn(|i| if i < 7 { a[i].clone() } else { b[i - 7].clone() })

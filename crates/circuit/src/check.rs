@@ -72,7 +72,7 @@ pub struct Message {
 }
 
 impl Bus {
-    pub const ALL: [Bus; 11] = [
+    pub const ALL: [Bus; 15] = [
         Bus::Range,
         Bus::Poseidon2,
         Bus::Memory,
@@ -84,6 +84,10 @@ impl Bus {
         Bus::Merkle,
         Bus::Signature,
         Bus::Ladder,
+        Bus::Word,
+        Bus::Value,
+        Bus::Point,
+        Bus::Powers,
     ];
 
     pub fn from_index(index: u16) -> Option<Bus> {

@@ -32,7 +32,7 @@ pub enum Bus {
     Command = 5,
     /// `(sequence, code)`: its outcome.
     Outcome = 6,
-    /// `(sequence, stage, digest 8)`: the digest of all instructions before this one; at stage 1, of its first block too.
+    /// `(sequence, stage, words, digest 8)`: the digest of all instructions before this one; at stage 1, of its first block too. And how many words were published for them.
     Digest = 7,
     /// `(level, index, old digest 8, new digest 8)`: a node of the tree before and after the segment.
     Merkle = 8,
@@ -40,6 +40,14 @@ pub enum Bus {
     Signature = 9,
     /// `(step, accumulator 14, offset − key 14, offset + generator − key 14, challenge 8)`: where the check of a signature stands.
     Ladder = 10,
+    /// `(place, cells 8)`: a published word, and its place among the segment's.
+    Word = 11,
+    /// `(words, value 26)`: the value of the polynomial of the published words so far.
+    Value = 12,
+    /// `(point 26)`: where the polynomial is evaluated.
+    Point = 13,
+    /// `(point 26, its powers up to the fourth 3 × 26)`.
+    Powers = 14,
 }
 
 /// One row.

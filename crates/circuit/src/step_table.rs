@@ -21,9 +21,10 @@ use holdfast_exchange::{
     step::{Input, Step, execute},
 };
 use holdfast_protocol::{
-    Command, Instruction,
-    cells::{Blocks, COMMAND_CELLS, FLAGS},
+    Command, Instruction, KeyIndex,
+    cells::{Blocks, COMMAND_CELLS, FLAGS, PART_BITS},
     limits,
+    publication::{HIGH_BITS, WORD_CELLS},
 };
 
 use crate::{
@@ -57,11 +58,13 @@ pub fn step_row<R: Row>(row: &mut R, step: Step, entry: &Entry) -> Went<R::E> {
     circuit.finish()
 }
 
+/// Bits of an owner's address.
+const ADDRESS_BITS: u32 = 160;
 /// A command's field that needs no check of its range, because `authorise` has checked it.
 const TRUSTED: u32 = 0;
 /// Columns of the row of an instruction that are filled when its outcome is known: the code, and the digest after its first block.
 pub const PUBLISHED: std::ops::Range<usize> = 2..2 + 1 + DIGEST_CELLS;
-/// First of the columns of the row of an extended command that are filled then: the digest before and after each of its further blocks.
+/// First of the columns of the row of an extended command that are filled then: the digest before and after each of its further blocks, and the number of words before them.
 pub const EXTENSION: usize = 2;
 
 fn receive<R: Row>(c: &mut Circuit<'_, R>, step: Step, entry: &Entry) -> Input<Cells<R::E>> {
@@ -76,22 +79,29 @@ fn receive<R: Row>(c: &mut Circuit<'_, R>, step: Step, entry: &Entry) -> Input<C
             Input::Seal(sequence, fields)
         }
         Step::Open => {
-            let extension: [[R::E; DIGEST_CELLS]; 2] = digest_columns(c);
+            let extension = Extension::<_, 2>::columns(c);
             let (grant, fields) = command(c, entry, 10, true, &[TRUSTED, ACCOUNT_BITS], |_, f: &OpenFields<_>| {
                 (vec![], vec![f.sender.clone(), f.account.clone()])
             });
-            extend(c, &grant.sequence, &extension, &[&fields.owner]);
+            // It must be an address: whoever settles with its owner reads it.
+            let (last, others) = fields.owner.split_last().expect("six parts");
+            others.iter().for_each(|part| c.range_wide(part, PART_BITS));
+            c.range_wide(last, ADDRESS_BITS - others.len() as u32 * PART_BITS);
+            let word = padded(c, &fields.owner);
+            extension.absorb(c, &grant.sequence, &[&fields.owner], &[word]);
             Input::Open(grant, fields)
         }
         Step::Register => {
-            let extension: [[R::E; DIGEST_CELLS]; 3] = digest_columns(c);
+            let extension = Extension::<_, 3>::columns(c);
             let bits = [TRUSTED, ACCOUNT_BITS, KEY_BITS, TIME_BITS];
             let (grant, fields) = command(c, entry, 11, true, &bits, |c, f: &RegisterFields<_>| {
                 let place = session_cell(c, &f.account, &f.key);
                 let [low, high] = pairs(c, &f.expiry);
                 (vec![f.withdraws.clone(), f.replaces.clone()], vec![f.sender.clone(), place, low, high])
             });
-            extend(c, &grant.sequence, &extension, &[&fields.x, &fields.y]);
+            let blocks = [&fields.x, &fields.y];
+            let words = blocks.map(|coordinate| coordinate_word(c, coordinate));
+            extension.absorb(c, &grant.sequence, &blocks, &words);
             Input::Register(grant, fields)
         }
         Step::Revoke => {
@@ -256,9 +266,12 @@ fn instruction<R: Row>(c: &mut Circuit<'_, R>, entry: &Entry) -> Input<Cells<R::
     let mut value = || values.next().unwrap_or(0);
     let extended = c.bit_column(value() != 0);
     let before: [R::E; DIGEST_CELLS] = std::array::from_fn(|_| c.row.column(value()));
+    let words = c.row.column(value());
     let account = c.input_id(value(), limits::ACCOUNT_BITS);
     let key = c.input_id(value(), limits::KEY_BITS);
-    let session = session_cell(c, &account, &key);
+    let forced = c.bit_column(value() != 0);
+    let session = session_cell(c, &account, &key)
+        + c.row.constant(i64::from(KeyIndex::ETHEREUM.get()) << limits::ACCOUNT_BITS) * forced.clone();
     let cells: [R::E; COMMAND_CELLS] = std::array::from_fn(|i| {
         let value = value();
         if i == 1 { session.clone() } else { c.row.column(value) }
@@ -271,15 +284,16 @@ fn instruction<R: Row>(c: &mut Circuit<'_, R>, entry: &Entry) -> Input<Cells<R::
     message.extend_from_slice(rest);
     c.row.interact(Bus::Command, false, message, active.clone());
     c.row.interact(Bus::Outcome, true, vec![sequence.clone(), code.clone()], active.clone());
-    let mut message = vec![sequence.clone(), zero];
+    let mut message = vec![sequence.clone(), zero, words.clone()];
     message.extend_from_slice(&before);
     c.row.interact(Bus::Digest, true, message, active.clone());
-    let mut message = vec![sequence.clone() + one, extended];
+    let mut message = vec![sequence.clone() + one.clone(), extended, words.clone() + one];
     message.extend_from_slice(&after);
     c.row.interact(Bus::Digest, false, message, active);
     let block = std::array::from_fn(|i| cells.get(i).unwrap_or(&code).clone());
     c.look_up_compression(&before, &block, &after);
-    Input::Authorise(sequence, InstructionFields { account, key, cells })
+    publish(c, &words, &block);
+    Input::Authorise(sequence, InstructionFields { account, key, forced, cells })
 }
 
 /// `N` digests in new columns, to be filled later.
@@ -287,27 +301,83 @@ fn digest_columns<R: Row, const N: usize>(c: &mut Circuit<'_, R>) -> [[R::E; DIG
     std::array::from_fn(|_| std::array::from_fn(|_| c.row.column(0)))
 }
 
-/// The batch's digest absorbs the further blocks of an extended command: `digests` are those before the first and after each.
-fn extend<R: Row, const N: usize>(
-    c: &mut Circuit<'_, R>,
-    sequence: &R::E,
-    digests: &[[R::E; DIGEST_CELLS]],
-    blocks: &[&[R::E; N]],
-) {
-    assert_eq!(digests.len(), blocks.len() + 1);
-    let (zero, one) = (c.row.constant(0), c.row.constant(1));
+/// The columns of an extended command in which the batch's digest absorbs its further blocks: filled last.
+struct Extension<E, const N: usize> {
+    /// Before the first block, and after each.
+    digests: [[E; DIGEST_CELLS]; N],
+    /// Words of the segment before those of the further blocks.
+    words: E,
+}
+
+impl<E: Expr, const N: usize> Extension<E, N> {
+    fn columns<R: Row<E = E>>(c: &mut Circuit<'_, R>) -> Self {
+        Self { digests: digest_columns(c), words: c.row.column(0) }
+    }
+
+    /// Absorbs the blocks, and publishes their words.
+    fn absorb<R: Row<E = E>, const L: usize>(
+        &self,
+        c: &mut Circuit<'_, R>,
+        sequence: &E,
+        blocks: &[&[E; L]],
+        words: &[[E; WORD_CELLS]],
+    ) {
+        assert!(N == blocks.len() + 1 && blocks.len() == words.len());
+        let (zero, one) = (c.row.constant(0), c.row.constant(1));
+        let active = c.active.clone();
+        let next = sequence.clone() + one.clone();
+        let words_after = self.words.clone() + c.row.constant(words.len() as i64);
+        let ends =
+            [(true, one.clone(), &self.words, &self.digests[0]), (false, zero, &words_after, &self.digests[N - 1])];
+        for (receives, stage, words, digest) in ends {
+            let mut message = vec![next.clone(), stage, words.clone()];
+            message.extend_from_slice(digest);
+            c.row.interact(Bus::Digest, receives, message, active.clone());
+        }
+        let mut place = self.words.clone();
+        for (at, (cells, word)) in blocks.iter().zip(words).enumerate() {
+            let block = padded(c, *cells);
+            c.look_up_compression(&self.digests[at], &block, &self.digests[at + 1]);
+            publish(c, &place, word);
+            place = place + one.clone();
+        }
+    }
+}
+
+/// Cells, and zeros after them.
+fn padded<R: Row, const L: usize>(c: &Circuit<'_, R>, cells: &[R::E; L]) -> [R::E; WORD_CELLS] {
+    std::array::from_fn(|i| cells.get(i).cloned().unwrap_or_else(|| c.row.constant(0)))
+}
+
+/// A word of what is published.
+fn publish<R: Row>(c: &mut Circuit<'_, R>, place: &R::E, cells: &[R::E; WORD_CELLS]) {
+    let mut message = vec![place.clone()];
+    message.extend_from_slice(cells);
     let active = c.active.clone();
-    let next = sequence.clone() + one.clone();
-    let ends = [(true, one, &digests[0]), (false, zero.clone(), &digests[blocks.len()])];
-    for (receives, stage, digest) in ends {
-        let mut message = vec![next.clone(), stage];
-        message.extend_from_slice(digest);
-        c.row.interact(Bus::Digest, receives, message, active.clone());
+    c.row.interact(Bus::Word, false, message, active);
+}
+
+/// The word of a coordinate of a public key: the low 28 bits of each cell, and the high three of all in the last cell.
+///
+/// The modulus is 7 × 2^28 + 2^27 + 1, so that a cell can be split in two ways unless the low part is at most 2^27 where the high part is 7.
+fn coordinate_word<R: Row>(c: &mut Circuit<'_, R>, coordinate: &[R::E; COMMAND_CELLS]) -> [R::E; WORD_CELLS] {
+    const TOP: i64 = (1 << HIGH_BITS) - 1;
+    let mut highs = c.row.constant(0);
+    let mut lows = Vec::with_capacity(COMMAND_CELLS);
+    for (at, cell) in coordinate.iter().enumerate() {
+        let value = c.row.value(cell);
+        let low = c.input_id(value & ((1 << PART_BITS) - 1), PART_BITS);
+        let high = c.input_id(value >> PART_BITS, HIGH_BITS);
+        let whole = low.clone() + c.row.constant(1 << PART_BITS) * high.clone();
+        c.row.assert_zero(whole - cell.clone());
+        let top = c.row.constant(TOP);
+        let is_top = c.is_zero(high.clone() - top);
+        let room = c.row.constant(1 << (PART_BITS - 1)) - low.clone();
+        c.range_wide(&(is_top * room), PART_BITS);
+        highs = highs + c.row.constant(1 << (at as u32 * HIGH_BITS)) * high;
+        lows.push(low);
     }
-    for (at, cells) in blocks.iter().enumerate() {
-        let block = std::array::from_fn(|i| cells.get(i).unwrap_or(&zero).clone());
-        c.look_up_compression(&digests[at], &block, &digests[at + 1]);
-    }
+    std::array::from_fn(|i| lows.get(i).unwrap_or(&highs).clone())
 }
 
 /// Takes a command: its fields are range-checked, because they come from outside, and sent for as the cells that were published.
@@ -410,12 +480,13 @@ impl<E: Expr, R: Row<E = E>, I: Iterator<Item = i64>, B: Iterator<Item = u32>> C
     }
 }
 
-/// The cells that the row of an instruction receives, after this digest.
-pub fn instruction_cells(instruction: &Instruction, blocks: &Blocks, digest: &Digest) -> Vec<i64> {
-    let (account, key) = instruction.session();
+/// The cells that the row of an instruction receives, after this digest and so many words.
+pub fn instruction_cells(instruction: &Instruction, blocks: &Blocks, digest: &Digest, words: usize) -> Vec<i64> {
+    let InstructionFields { account, key, forced, cells: _ } = InstructionFields::new(instruction, blocks);
     let mut cells = vec![i64::from(!blocks.further().is_empty())];
     cells.extend(digest.map(|cell| i64::from(cell_to_canonical(cell))));
-    cells.extend([account.get(), key.get()].map(i64::from));
+    cells.push(words as i64);
+    cells.extend([account, key, u32::from(forced)].map(i64::from));
     cells.extend(blocks.first.map(i64::from));
     cells
 }

@@ -3,7 +3,7 @@
 //! Nothing here panics on any bytes: what is wrong with a proof is an error that says what was expected and what was got.
 
 use holdfast_crypto::{Digest, F, field::digest_to_hex};
-use holdfast_protocol::{batch::BATCH_NUMBER_MAX, cells::digest_start};
+use holdfast_protocol::{TimeMs, batch::BATCH_NUMBER_MAX, cells::digest_start, publication::Progress};
 use openvm_stark_backend::{
     StarkEngine, SystemParams, codec::Decode, keygen::types::MultiStarkVerifyingKey, proof::Proof,
 };
@@ -127,12 +127,12 @@ impl Chain {
         Self { root: root_genesis, batches: 0, time: None }
     }
 
-    /// Appends a batch: its segments, which must lead without a break from here to the digest of the published data.
+    /// Appends a batch: its segments, which must lead without a break from here to the digest of what is published (at a point that the caller has chosen, or checked).
     pub fn append(
         &mut self,
         key: &VerifyingKey,
         instructions: u32,
-        digest: &Digest,
+        published: &Progress,
         segments: &[SegmentProof],
     ) -> Result<(), VerifyError> {
         let batch = self.batches.saturating_add(1);
@@ -171,7 +171,10 @@ impl Chain {
             same("segments", "at least one".into(), "none".into())?;
         }
         same("instructions", instructions.to_string(), sequence.to_string())?;
-        same("digest of the published data", digest_to_hex(digest), digest_to_hex(&digest_so_far))?;
+        // The time is what the last segment says: Ethereum bounds it.
+        let end = time.and_then(|time| TimeMs::new(time).ok()).map(|time| published.digest(time));
+        let expected = end.as_ref().map_or_else(|| "a time".into(), digest_to_hex);
+        same("digest of the published data", expected, digest_to_hex(&digest_so_far))?;
         *self = Self { root, batches: batch, time };
         Ok(())
     }

@@ -21,8 +21,9 @@ use holdfast_exchange::{
     store::{Store, leaves_of},
 };
 use holdfast_protocol::{
-    Command, Instruction, Outcome, Seal,
+    Command, Instruction, Outcome, Seal, TimeMs,
     cells::{Block, block_cells, blocks},
+    publication::{Progress, WORD_CELLS, extend, word_cells},
 };
 use openvm_stark_backend::{
     p3_field::PrimeCharacteristicRing,
@@ -31,9 +32,13 @@ use openvm_stark_backend::{
 
 use crate::{
     RANGE_BITS,
-    air::{BoundaryAir, MERKLE_WIDTH, SEGMENT_WIDTH, Table, permutation_rows, record_cells, step_width},
+    air::{
+        BoundaryAir, MERKLE_WIDTH, PROGRESS_HASHES, PowersAir, SEGMENT_WIDTH, Table, WordsAir, permutation_rows,
+        record_cells, step_width,
+    },
     cells::{ACCESSES_MAX, CLOCK_BITS, Cells, GAP_BITS, MODULUS, cells_of},
     public::PublicValues,
+    publication::{self, powers_row, scalar_limbs, words_row},
     row::{Bus, Row},
     schnorr::{self, LADDER_WIDTH, SIGNATURE_WIDTH},
     step_table::{EXTENSION, Entry, PUBLISHED, command_entry, instruction_cells, step_row},
@@ -203,8 +208,10 @@ pub struct Builder<'a> {
     sequence_start: u32,
     sequence: u32,
     clock: u32,
-    digest_in: Digest,
-    digest: Digest,
+    progress_in: Progress,
+    progress: Progress,
+    /// What the segment publishes.
+    words: Vec<[u32; WORD_CELLS]>,
     rows: usize,
 }
 
@@ -220,8 +227,8 @@ const CLOCK_START: u32 = 1;
 pub const STEPS_MAX: usize = (1 << CLOCK_BITS) - 2;
 
 impl<'a> Builder<'a> {
-    /// A segment that starts from this state, with the batch's digest and sequence number so far. The state must have been hashed up to here.
-    pub fn new(store: &'a mut Store, sequence: u32, digest: Digest) -> Self {
+    /// A segment that starts from this state, with the batch's sequence number and what it has published so far. The state must have been hashed up to here.
+    pub fn new(store: &'a mut Store, sequence: u32, progress: Progress) -> Self {
         let system_before = record(store.system());
         let mut touches = BTreeMap::new();
         // The segment table reads the system slot at timestamp 1.
@@ -243,8 +250,9 @@ impl<'a> Builder<'a> {
             sequence_start: sequence,
             sequence,
             clock: CLOCK_START,
-            digest_in: digest,
-            digest,
+            progress_in: progress,
+            progress,
+            words: Vec::new(),
             rows: 0,
         }
     }
@@ -279,9 +287,11 @@ impl<'a> Builder<'a> {
         self.sequence
     }
 
-    /// Digest of the batch's instructions so far.
-    pub fn digest(&self) -> Digest {
-        self.digest
+    /// What the batch has published so far.
+    pub fn progress(&self) -> Progress {
+        let z = self.progress.z;
+        let value = self.words.iter().fold(self.progress_in.value, |value, word| extend(value, word, z));
+        Progress { value, ..self.progress }
     }
 
     /// Executes one instruction, and fills its rows.
@@ -292,7 +302,9 @@ impl<'a> Builder<'a> {
         check_instruction(self.shared.store, instruction)?;
         self.shared.code = None;
         let blocks = blocks(instruction);
-        let cells = instruction_cells(instruction, &blocks, &self.digest);
+        let before = self.progress.chain;
+        let words = self.words.len();
+        let cells = instruction_cells(instruction, &blocks, &before, words);
         let argument = i64::from(self.sequence);
         let (command_step, _) = command_entry(&instruction.command);
         let rows = [Step::Authorise, command_step].map(|step| (step, self.steps[step as usize].len()));
@@ -301,7 +313,7 @@ impl<'a> Builder<'a> {
         let outcome = Outcome::from_code(code).expect("a step gives a known reject code");
 
         // The outcome is known: what the digest absorbs can be filled in.
-        let mut digest = self.absorb(self.digest, &blocks.first, code.into());
+        let mut digest = self.absorb(before, &blocks.first, code.into());
         let [(step, row), extension] = rows;
         let published = [F::from_u8(code)].into_iter().chain(digest);
         fill_in(&mut self.steps[step as usize][row..], PUBLISHED.start, published);
@@ -311,10 +323,12 @@ impl<'a> Builder<'a> {
                 digest = self.absorb(digest, block, 0);
                 digests.extend(digest);
             }
+            digests.push(F::from_usize(words + 1));
             let (step, row) = extension;
             fill_in(&mut self.steps[step as usize][row..], EXTENSION, digests);
         }
-        self.digest = digest;
+        self.words.extend(word_cells(&blocks, code));
+        self.progress.chain = digest;
         self.sequence += 1;
         Ok(outcome)
     }
@@ -388,11 +402,19 @@ impl<'a> Builder<'a> {
         let system_after = record(self.shared.store.system());
         let time = |cells: &[u32]| System::<Plain>::read(&mut PlainReader(cells)).time;
         let batches = |cells: &[u32]| System::<Plain>::read(&mut PlainReader(cells)).batches;
+        let (words, powers) = self.fill_words();
+        let begins = self.progress_in.begins();
+        let time_of = |cells: &[u32]| TimeMs::new(time(cells)).expect("the state's time is one");
+        let digest_out = self.progress.digest(time_of(&system_end));
+        let digest_in = match begins {
+            true => self.progress_in.chain,
+            false => self.progress_in.digest(time_of(&self.system_before)),
+        };
         let public = PublicValues {
             root_old,
             root_new: tree.root(),
-            digest_in: self.digest_in,
-            digest_out: self.digest,
+            digest_in,
+            digest_out,
             sequence_start: self.sequence_start,
             sequence_end: self.sequence,
             clock_end: self.clock,
@@ -411,6 +433,16 @@ impl<'a> Builder<'a> {
             }
         }
         segment.extend(self.system_before.iter().chain(&system_end).map(|&cell| F::from_u32(cell)));
+        let ends = [(self.progress_in, time_of(&self.system_before)), (self.progress, time_of(&system_end))];
+        let (cells, [before, after]) = progress_cells(ends, begins, self.words.len());
+        segment.extend(cells);
+        self.shared.permutations.extend(after);
+        if !begins {
+            self.shared.permutations.extend(before);
+        }
+        for limb in scalar_limbs(self.progress_in.value) {
+            self.shared.count_range(limb as u32, publication::LIMB_BITS);
+        }
         debug_assert_eq!(segment.len(), SEGMENT_WIDTH);
 
         // Each is moved into its place: the tables are large.
@@ -418,6 +450,8 @@ impl<'a> Builder<'a> {
         let mut range = Some(fill_range(&self.shared.range_counts));
         let mut signatures = std::mem::take(&mut self.signatures);
         let mut ladders = std::mem::take(&mut self.ladders);
+        let (mut words, mut powers) = (words, powers);
+        let (words_width, powers_width) = (WordsAir::new().columns(), PowersAir::new().columns());
         let mut steps = std::mem::take(&mut self.steps).into_iter();
         let mut boundaries = boundaries.into_iter();
         let traces = Table::all()
@@ -430,11 +464,25 @@ impl<'a> Builder<'a> {
                 Table::Merkle => padded(std::mem::take(&mut merkle), MERKLE_WIDTH),
                 Table::Signature => padded(std::mem::take(&mut signatures), SIGNATURE_WIDTH),
                 Table::Ladder => padded(std::mem::take(&mut ladders), LADDER_WIDTH),
+                Table::Words => padded(std::mem::take(&mut words), words_width),
+                Table::Powers => padded(std::mem::take(&mut powers), powers_width),
                 Table::Poseidon2 => poseidon2.take(),
                 Table::Range => range.take(),
             })
             .collect();
         Segment { public, traces }
+    }
+
+    /// Fills the tables of what is published, and brings the value up to date.
+    fn fill_words(&mut self) -> (Vec<F>, Vec<F>) {
+        let (entries, point, value) = publication::entries(&self.words, &self.progress_in);
+        self.progress.value = value;
+        let (mut words, mut powers) = (Vec::new(), Vec::new());
+        for entry in entries {
+            words_row(&mut Fill { shared: &mut self.shared, cells: &mut words }, &entry);
+        }
+        powers_row(&mut Fill { shared: &mut self.shared, cells: &mut powers }, &point);
+        (words, powers)
     }
 
     fn fill_boundaries(&mut self, tree: &mut Tree) -> (Vec<Vec<F>>, Vec<TouchedNode>) {
@@ -490,6 +538,26 @@ impl<'a> Builder<'a> {
         }
         rows
     }
+}
+
+/// The hashes at one end of a segment.
+type EndHashes = [[Digest; 2]; PROGRESS_HASHES];
+
+/// The last cells of the segment's row: what is published at both ends, with the time there. And what is hashed of it.
+pub fn progress_cells(ends: [(Progress, TimeMs); 2], begins: bool, words: usize) -> (Vec<F>, [EndHashes; 2]) {
+    let mut cells = vec![F::from_bool(begins), F::from_usize(words)];
+    cells.extend(scalar_limbs(ends[0].0.z).map(field));
+    let hashes = ends.map(|(progress, time)| {
+        cells.extend(scalar_limbs(progress.value).map(field));
+        let mut digest = progress.chain;
+        progress.blocks(time).map(|block| {
+            cells.extend(digest);
+            let hashed = [digest, block];
+            digest = compress(&digest, &block);
+            hashed
+        })
+    });
+    (cells, hashes)
 }
 
 /// Fills in columns of a row that were left open.

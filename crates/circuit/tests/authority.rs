@@ -32,9 +32,8 @@ use holdfast_circuit::{
 use holdfast_crypto::{Digest, scalar::Scalar};
 use holdfast_exchange::{Refusal as NotLetIn, Sequencer, slots::Kind, step::Step};
 use holdfast_protocol::{
-    Command, Instruction, Outcome, Register, Reject, Request, Revoke, Seal,
-    authority::Session,
-    cells::{batch_digest, digest_absorb, digest_start},
+    Batch, BatchHeader, Command, Instruction, Outcome, Register, Reject, Request, Revoke, Seal, authority::Session,
+    publication::Progress,
 };
 use holdfast_sim::keyring::secret;
 
@@ -44,6 +43,10 @@ const fn in_step(step: Step) -> Refusal {
 
 fn apply(forger: &mut Forger, instruction: &Instruction) -> Outcome {
     forger.apply(&mut Honest, instruction)
+}
+
+fn time(milliseconds: u64) -> holdfast_protocol::TimeMs {
+    holdfast_protocol::TimeMs::new(milliseconds).expect("a time")
 }
 
 fn stage() -> Forger {
@@ -91,7 +94,7 @@ fn a_signed_batch_satisfies_the_constraints() {
     let (batch, root) = sequencer.close_batch();
     assert_eq!(batch.seals.len(), 3);
 
-    let mut builder = Builder::new(&mut store, 0, digest_start(2));
+    let mut builder = Builder::new(&mut store, 0, common::start(2));
     let mut seals = batch.seals.iter().peekable();
     for at in 0..=batch.instructions.len() {
         while let Some(seal) = seals.next_if(|seal| seal.after as usize == at) {
@@ -102,7 +105,8 @@ fn a_signed_batch_satisfies_the_constraints() {
         }
     }
     let segment = builder.finish(&mut tree, true);
-    assert_eq!((segment.public.root_new, segment.public.digest_out), (root, batch_digest(&batch)));
+    let published = Progress::end(&batch, common::POINT).digest(time(segment.public.time_end));
+    assert_eq!((segment.public.root_new, segment.public.digest_out), (root, published));
     assert_eq!(refusal(&segment), None);
 }
 
@@ -113,11 +117,11 @@ fn a_batch_sealed_in_its_last_segment_is_accepted() {
     let (mut store, mut tree) = (stage.store().clone(), stage.tree().clone());
     let instructions =
         [buy(ALICE, 9_985, 10), deposit(ALICE, 100), by_second(buy(ALICE, 9_984, 10)), buy(BOB, 9_983, 10)];
-    let (mut sequence, mut digest) = (0, digest_start(2));
+    let (mut sequence, mut progress) = (0, common::start(2));
     for instruction in &instructions {
-        let mut builder = Builder::new(&mut store, sequence, digest);
+        let mut builder = Builder::new(&mut store, sequence, progress);
         assert_eq!(builder.apply(instruction), Ok(Outcome::Accepted));
-        (sequence, digest) = (builder.sequence(), builder.digest());
+        (sequence, progress) = (builder.sequence(), builder.progress());
         let segment = builder.finish(&mut tree, false);
         assert_eq!(refusal(&segment), None);
     }
@@ -128,7 +132,7 @@ fn a_batch_sealed_in_its_last_segment_is_accepted() {
         assert_eq!(unsealed.len(), 4);
         let seals: Vec<_> =
             unsealed[..sealed].iter().map(|&session| common::seal_of(&store, session, sequence)).collect();
-        let mut builder = Builder::new(&mut store, sequence, digest);
+        let mut builder = Builder::new(&mut store, sequence, progress);
         for seal in &seals {
             assert_eq!(builder.seal(seal), Ok(()));
         }
@@ -596,18 +600,18 @@ fn what_the_engine_does_not_let_in_is_refused() {
         let before = [buy(ALICE, 9_985, 10), deposit(ALICE, 100)];
         let stage = Stage::new();
         let (mut engine, mut store) = (stage.engine.clone(), stage.store().clone());
-        let mut builder = Builder::new(&mut store, 0, digest_start(2));
+        let mut builder = Builder::new(&mut store, 0, common::start(2));
         let mut forger = stage.forger();
         for instruction in &before {
             assert_eq!(engine.instruct(instruction), Ok(Outcome::Accepted));
             assert_eq!(builder.apply(instruction), Ok(Outcome::Accepted));
             apply(&mut forger, instruction);
         }
-        let digest = builder.digest();
+        let progress = builder.progress();
         assert_eq!(engine.instruct(&instruction), expected, "{instruction:?}");
         assert_eq!(builder.apply(&instruction), expected, "{instruction:?}");
         assert_eq!(
-            (builder.sequence(), builder.digest() == digest),
+            (builder.sequence(), builder.progress() == progress),
             (2 + u32::from(expected.is_ok()), expected.is_err())
         );
         apply(&mut forger, &instruction);
@@ -621,7 +625,7 @@ fn what_the_engine_does_not_let_in_is_refused() {
 fn what_is_no_seal_changes_nothing() {
     let stage = Stage::new();
     let (mut store, mut tree) = (stage.store().clone(), stage.tree().clone());
-    let mut builder = Builder::new(&mut store, 0, digest_start(2));
+    let mut builder = Builder::new(&mut store, 0, common::start(2));
     let (account, key) = (id(ALICE), key_index(0));
     let seal = |signature| Seal { after: 0, account, key, signature };
     let own = secret(secret_of(ALICE, 0));
@@ -739,13 +743,14 @@ fn the_digest_is_that_of_the_published_instructions() {
     let instructions =
         [open(OPERATOR, DAVE), register(DAVE, 0, false, 40), register(DAVE, 0, false, 41), deposit(DAVE, 7)];
     let mut forger = stage();
-    let mut digest = digest_start(2);
+    let mut outcomes = Vec::new();
     for instruction in &instructions {
-        let outcome = apply(&mut forger, instruction);
-        digest = digest_absorb(&digest, instruction, outcome);
+        outcomes.push(apply(&mut forger, instruction));
     }
+    let batch = Batch { header: BatchHeader { number: 2 }, instructions: instructions.to_vec(), outcomes, seals: vec![] };
     let segment = forger.close(&checker);
-    assert_eq!((segment.public.digest_out, refusal(&segment)), (digest, None));
+    let published = Progress::end(&batch, common::POINT).digest(time(segment.public.time_end));
+    assert_eq!((segment.public.digest_out, refusal(&segment)), (published, None));
 }
 
 /// Every cell of the steps of authority, changed together with all that follows from it, in a segment that is sealed by whoever has the keys. What is signed is what is
@@ -789,12 +794,12 @@ fn a_lie_in_a_step_of_authority_is_refused_with_all_that_follows() {
     }
 }
 
-/// Whether the forger fills in a column at the end, whatever is said of it before: the code, and the digests.
+/// Whether the forger fills in a column at the end, whatever is said of it before: the code, the digests, and the number of words.
 fn is_fitted(step: Step, column: usize) -> bool {
     match step {
-        Step::Authorise => (2..11).contains(&column) || (13..21).contains(&column),
-        Step::Open => (2..2 + 2 * 8).contains(&column),
-        Step::Register => (2..2 + 3 * 8).contains(&column),
+        Step::Authorise => (2..11).contains(&column) || (13..22).contains(&column),
+        Step::Open => (2..3 + 2 * 8).contains(&column),
+        Step::Register => (2..3 + 3 * 8).contains(&column),
         _ => false,
     }
 }

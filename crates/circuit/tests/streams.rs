@@ -10,9 +10,8 @@ use common::{
     seal_of, sealed_before, unsealed,
 };
 use holdfast_circuit::{air::Table, witness::Builder};
-use holdfast_crypto::Digest;
 use holdfast_exchange::{Engine, authority::check_seals};
-use holdfast_protocol::cells::digest_start;
+use holdfast_protocol::publication::Progress;
 use holdfast_sim::{Model, Scenario};
 
 /// Instructions per scenario.
@@ -48,13 +47,13 @@ fn agree(name: &str) {
     let mut tree = filled.tree().clone();
     let checker = checker();
     let (mut applied, mut batch, mut sequence) = (0, 1, 0);
-    let mut digest: Digest = digest_start(batch);
+    let mut progress: Progress = common::start(batch);
     for segment in 0.. {
         if applied >= commands() {
             return;
         }
         let closes = segment % 3 == 2;
-        let mut builder = Builder::new(filled.store_mut(), sequence, digest);
+        let mut builder = Builder::new(filled.store_mut(), sequence, progress);
         let mut three = Three { model: &mut model, native: &mut native, builder: &mut builder };
         for _ in 0..SEGMENT {
             let instruction = stream.next(three.model);
@@ -76,7 +75,7 @@ fn agree(name: &str) {
             }
             native.count_batch();
         }
-        (sequence, digest) = (builder.sequence(), builder.digest());
+        (sequence, progress) = (builder.sequence(), builder.progress());
         println!("segment {segment}: {} signatures", builder.signatures());
         let filled = builder.finish(&mut tree, closes);
         let leaves = native.touched_leaves();
@@ -84,7 +83,7 @@ fn agree(name: &str) {
         assert_eq!(checker.check(&filled), Ok(()), "segment {segment}");
         if closes {
             batch += 1;
-            (sequence, digest) = (0, digest_start(batch));
+            (sequence, progress) = (0, common::start(batch));
         }
     }
 }
@@ -131,9 +130,9 @@ fn an_honest_forger_fills_what_the_builder_fills() {
     for scenario in Scenario::all() {
         let mut engine = engine(&scenario);
         let mut tree = engine.tree().clone();
-        let mut forger = Forger::new(engine.store(), &tree, 7, digest_start(3));
+        let mut forger = Forger::new(engine.store(), &tree, 7, common::start(3));
         let mut native = engine.clone();
-        let mut builder = Builder::new(engine.store_mut(), 7, digest_start(3));
+        let mut builder = Builder::new(engine.store_mut(), 7, common::start(3));
         let seal = |native: &mut Engine, builder: &mut Builder<'_>, forger: &mut Forger, (account, key): Unsealed| {
             let seal = seal_of(native.store(), (account, key), builder.sequence());
             common::seal(native, (account, key));

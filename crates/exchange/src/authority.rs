@@ -13,7 +13,7 @@ use holdfast_crypto::{
 use holdfast_protocol::{
     AccountId, Command, Instruction, KeyIndex, Request, Seal, Signature,
     cells::{absorb, blocks},
-    limits::SEQUENCE_MAX,
+    limits::{BRIDGE, SEQUENCE_MAX},
 };
 
 use crate::{fields::InstructionFields, machine::Plain, slots::Session, store::Store};
@@ -35,6 +35,8 @@ pub enum Refusal {
         "account {account}, session key {key}: it is replaced or revoked before a seal covers what it has asked for"
     )]
     Unsealed { account: AccountId, key: KeyIndex },
+    #[error("account {account}: expected an instruction of a session key, got one that only Ethereum can ask for")]
+    Forced { account: AccountId },
     #[error("the batch holds as many instructions as it may; close it")]
     BatchFull,
 }
@@ -43,7 +45,8 @@ pub enum Refusal {
 pub fn check_instruction(store: &Store, instruction: &Instruction) -> Result<(), Refusal> {
     let (account, key) = instruction.session();
     let session = store.session_of((account, key));
-    if !session.live {
+    // The inbox is live, but nobody's key.
+    if !session.live || (account.get() == BRIDGE && !instruction.is_forced()) {
         return Err(Refusal::NoKey { account, key });
     }
     if session.sequence == SEQUENCE_MAX {
@@ -55,14 +58,15 @@ pub fn check_instruction(store: &Store, instruction: &Instruction) -> Result<(),
     }
 }
 
-/// The session whose key an instruction would replace or take away, if the operator asks for it, and not for the key that it signs with.
+/// The session whose key an instruction would replace or take away, if the registrar asks for it, and not for the key that it signs with.
 pub(crate) fn replaced(store: &Store, instruction: &Instruction) -> Option<(AccountId, KeyIndex)> {
-    let (sender, session) = match &instruction.command {
-        Command::Register(c) => (c.sender, (c.account, c.key)),
-        Command::Revoke(c) => (c.sender, (c.account, c.key)),
+    let session = match &instruction.command {
+        Command::Register(c) => (c.account, c.key),
+        Command::Revoke(c) => (c.account, c.key),
         _ => return None,
     };
-    (sender.get() == store.system().operator && session != instruction.session()).then_some(session)
+    let own = instruction.session();
+    (own.0.get() == store.system().registrar && session != own).then_some(session)
 }
 
 /// Most blocks of an instruction.
@@ -152,13 +156,11 @@ impl Chain {
     }
 }
 
-/// The public key of a session, if one is registered.
+/// The public key of a session, if one is registered. (The inbox is live without one.)
 pub fn public_key(session: &Session<Plain>) -> Option<PublicKey> {
     let coordinate = |at: usize| Septic(std::array::from_fn(|i| session.public_key[at + i]));
-    session.live.then(|| {
-        let point = Affine::new(coordinate(0), coordinate(7)).expect("a registered key is on the curve");
-        PublicKey::new(point)
-    })
+    let point = if session.live { Affine::new(coordinate(0), coordinate(7)) } else { None };
+    point.map(PublicKey::new)
 }
 
 /// A signature that was checked: the session's key has signed this head.
@@ -240,12 +242,15 @@ type Chains = BTreeMap<(AccountId, KeyIndex), (Chain, PublicKey)>;
 /// Chains a request, believing its signature.
 fn chain_one(store: &Store, chains: &mut Chains, request: &Request) -> Result<(Chained, Verified, Claim), Refusal> {
     let Request { sequence, instruction, signature } = request;
+    if instruction.is_forced() {
+        return Err(Refusal::Forced { account: instruction.command.signer() });
+    }
     let (account, key) = instruction.session();
     let (chain, public_key) = match chains.entry((account, key)) {
         std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
         std::collections::btree_map::Entry::Vacant(entry) => {
             let chain = Chain::of(store, (account, key))?;
-            let public_key = public_key(store.session_of((account, key))).expect("the session is live");
+            let public_key = public_key(store.session_of((account, key))).ok_or(Refusal::NoKey { account, key })?;
             entry.insert((chain, public_key))
         }
     };

@@ -1,20 +1,22 @@
 //! The native engine: applies commands, closes batches into state roots, and shows the state.
 
+use std::collections::BTreeSet;
+
 use holdfast_crypto::{
     Digest, F,
     tree::{SubtreeProof, Tree},
 };
 use holdfast_protocol::{
-    AccountId, Command, Genesis, GenesisError, Instruction, MarketId, OrderId, Outcome, Price, Side, Size, limits,
+    AccountId, Command, Genesis, GenesisError, Instruction, KeyIndex, MarketId, OrderId, Outcome, Price, Side, Size, limits,
 };
 
 use crate::{
-    authority::{Chained, Refusal, Verified},
+    authority::{Chained, Refusal, Verified, replaced},
     fields::SealFields,
     flow::Grant,
     machine::{Event, Plain},
     native::Native,
-    slots::{Kind, Position, System},
+    slots::{Kind, Position, Session, System},
     step::{Input, execute},
     store::{Store, leaves_of},
 };
@@ -108,6 +110,38 @@ impl Engine {
 
     pub(crate) fn clear_events(&mut self) {
         self.events.clear();
+    }
+
+    /// Carries out a published batch that is proven, without its seals: a proof has shown that there were valid ones.
+    ///
+    /// # Errors
+    /// If the state does not let an instruction be executed: the batch is not one of this state.
+    pub fn replay(&mut self, instructions: &[Instruction], mut told: impl FnMut(&Self, usize, Outcome)) -> Result<Digest, (usize, Refusal)> {
+        let mut unsealed = BTreeSet::new();
+        for (at, instruction) in instructions.iter().enumerate() {
+            if let Some(session) = replaced(&self.store, instruction).filter(|session| unsealed.remove(session)) {
+                self.mark_sealed(session);
+            }
+            let outcome = self.instruct(instruction).map_err(|refusal| (at, refusal))?;
+            if !instruction.is_forced() {
+                unsealed.insert(instruction.session());
+            }
+            told(self, at, outcome);
+        }
+        for session in unsealed {
+            self.mark_sealed(session);
+        }
+        Ok(self.close_batch())
+    }
+
+    fn mark_sealed(&mut self, (account, key): (AccountId, KeyIndex)) {
+        let session = self.store.session_of((account, key));
+        assert!(session.unsealed, "what has asked for something since is unsealed");
+        let session = Session { unsealed: false, ..session.clone() };
+        self.store.set_session(account.get(), key.get(), session);
+        let mut system = self.store.system().clone();
+        system.unsealed -= 1;
+        self.store.set_system(system);
     }
 
     /// Counts the batch, hashes the slots touched since the last root into the tree, and returns the root.

@@ -13,7 +13,10 @@ record! {
     /// Of every instruction, before what it asks is looked at.
     pub struct InstructionFields {
         account: Id,
+        /// 0 if it is forced.
         key: Id,
+        /// Ethereum asks, for the account's owner.
+        forced: Bit,
         /// The first block: see `holdfast_protocol::cells`.
         cells: Fields<7>,
     }
@@ -142,8 +145,10 @@ impl From<&Instruction> for InstructionFields<Plain> {
 impl InstructionFields<Plain> {
     /// Of an instruction that has these blocks.
     pub fn new(instruction: &Instruction, blocks: &Blocks) -> Self {
-        let (account, key) = instruction.session();
-        Self { account: account.get(), key: key.get(), cells: blocks.first.map(F::new) }
+        let forced = instruction.is_forced();
+        let (_, key) = instruction.session();
+        let account = instruction.command.signer();
+        Self { account: account.get(), key: key.get(), forced, cells: blocks.first.map(F::new) }
     }
 }
 

@@ -52,7 +52,8 @@ record! {
     pub struct Grant {
         /// Of the instruction in its batch.
         sequence: Id,
-        /// The session's key.
+        /// The session: its account (the bridge, if Ethereum asks) and its key.
+        account: Id,
         key: Id,
         /// The key has expired: the command is refused.
         expired: Bit,

@@ -161,6 +161,8 @@ pub trait Machine: Sized {
     // Field elements.
     fn fields_zero<const N: usize>(&mut self) -> Fields<Self, N>;
     fn fields_of(&mut self, a: &Id<Self>) -> Fields<Self, 1>;
+    /// An account, and an amount in parts of two limbs.
+    fn fields_of_transfer(&mut self, account: &Id<Self>, amount: &Wide<Self, 6>) -> Fields<Self, 4>;
     fn fields_join(&mut self, a: &Fields<Self, 7>, b: &Fields<Self, 7>) -> Fields<Self, 14>;
     fn fields_select<const N: usize>(
         &mut self,

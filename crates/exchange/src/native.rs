@@ -5,7 +5,7 @@ use holdfast_protocol::limits::PPM;
 
 use crate::{
     flow::{Frame, Next},
-    machine::{Event, Machine, Plain},
+    machine::{Event, LIMB_BITS, Machine, Plain},
     slots::{Account, Deployment, Market, Order, Owner, Position, Session, System},
     store::Store,
 };
@@ -193,6 +193,10 @@ impl Machine for Native<'_> {
     #[inline(always)]
     fn fields_of(&mut self, a: &u32) -> [F; 1] {
         [F::new(*a)]
+    }
+    fn fields_of_transfer(&mut self, account: &u32, amount: &u128) -> [F; 4] {
+        let part = |index: u32| (amount >> (index * 2 * LIMB_BITS)) as u32 & ((1 << (2 * LIMB_BITS)) - 1);
+        [*account, part(0), part(1), part(2)].map(F::new)
     }
     fn fields_join(&mut self, a: &[F; 7], b: &[F; 7]) -> [F; 14] {
         std::array::from_fn(|i| if i < 7 { a[i] } else { b[i - 7] })

@@ -24,6 +24,11 @@
 //! | 4 leaves | 128 | | 1 leaf | 32 |
 //! | siblings from level 2 on | 832 | | siblings from level 0 on | 896 |
 //!
+//! | opening of the bridge | bytes |
+//! |---|---|
+//! | the inbox's slot, 4 leaves; the payouts', 4 leaves | 256 |
+//! | siblings from level 3 on | 800 |
+//!
 //! | opening of a set of markets | bytes |
 //! |---|---|
 //! | for each market, ascending: 4 leaves | 128 n |
@@ -46,7 +51,7 @@ use holdfast_protocol::{AccountId, Address, MarketId, cells::owner_from_cells, l
 use crate::{
     machine::{LIMB_BITS, Plain, WORD_LIMBS},
     record::{CellReader, PlainReader, Record},
-    slots::{Account, Kind, LEAF_CELLS, Market, Position, Slot, System},
+    slots::{Account, Kind, LEAF_CELLS, Market, Position, Session, Slot, System},
 };
 
 /// Bytes of a slot of four leaves.
@@ -57,6 +62,9 @@ const SLOT_LEVEL: u32 = 2;
 const ACCOUNT_LEVEL: u32 = Kind::Account.region().outer_stride.ilog2();
 /// The level of the node that has exactly the markets' leaves below it.
 const MARKETS_LEVEL: u32 = SLOT_LEVEL + limits::MARKET_BITS;
+/// The level of the node over the bridge's two slots, and that node's first leaf.
+const BRIDGE_LEVEL: u32 = SLOT_LEVEL + 1;
+const BRIDGE_LEAF: u32 = Kind::Session.region().leaf((1 << limits::ACCOUNT_BITS) - 1, 0);
 /// Where the parts of an account's opening begin.
 const OWNER_AT: usize = SLOT_BYTES;
 const SESSIONS_AT: usize = OWNER_AT + DIGEST_BYTES;
@@ -110,6 +118,15 @@ pub struct OpenedAccount {
     pub positions: Vec<(usize, Position<Plain>)>,
 }
 
+/// How far the two chains with Ethereum have come: what they have absorbed, and their heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenedBridge {
+    pub inbox_count: u32,
+    pub inbox_head: Digest,
+    pub payout_count: u32,
+    pub payout_head: Digest,
+}
+
 /// Opens an account: its slot, its owner and all its positions.
 pub fn open_account(tree: &Tree, account: AccountId) -> Vec<u8> {
     let first = Kind::Account.region().leaf(account.get(), 0);
@@ -132,6 +149,14 @@ pub fn open_system(tree: &Tree) -> Vec<u8> {
     let mut bytes = Vec::new();
     push_leaves(&mut bytes, tree, Kind::System.region().leaf(0, 0), 4);
     push_path(&mut bytes, tree, Kind::System.region().base >> SLOT_LEVEL, SLOT_LEVEL);
+    bytes
+}
+
+/// Opens the two slots of the bridge.
+pub fn open_bridge(tree: &Tree) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push_leaves(&mut bytes, tree, BRIDGE_LEAF, 8);
+    push_path(&mut bytes, tree, BRIDGE_LEAF >> BRIDGE_LEVEL, BRIDGE_LEVEL);
     bytes
 }
 
@@ -232,6 +257,25 @@ pub fn read_system(root: &Digest, bytes: &[u8]) -> Result<System<Plain>, Opening
     let (system, digest) = read_slot(bytes, 0)?;
     require_root(root, climb(bytes, SLOT_BYTES, digest, Kind::System.region().base >> SLOT_LEVEL, SLOT_LEVEL)?)?;
     Ok(system)
+}
+
+/// The two slots of the bridge in the state of this root.
+///
+/// # Errors
+/// Where the bytes are not their opening against this root.
+pub fn read_bridge(root: &Digest, bytes: &[u8]) -> Result<OpenedBridge, OpeningError> {
+    let siblings = 2 * SLOT_BYTES;
+    require_length(bytes, siblings + DIGEST_BYTES * (DEPTH - BRIDGE_LEVEL) as usize)?;
+    let (inbox, inbox_digest) = read_slot::<Session<Plain>>(bytes, 0)?;
+    let (payouts, payouts_digest) = read_slot::<Session<Plain>>(bytes, SLOT_BYTES)?;
+    let node = compress(&inbox_digest, &payouts_digest);
+    require_root(root, climb(bytes, siblings, node, BRIDGE_LEAF >> BRIDGE_LEVEL, BRIDGE_LEVEL)?)?;
+    Ok(OpenedBridge {
+        inbox_count: inbox.sequence,
+        inbox_head: inbox.head,
+        payout_count: payouts.sequence,
+        payout_head: payouts.head,
+    })
 }
 
 /// The domain of the deployment in the state of this root.

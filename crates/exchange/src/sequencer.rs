@@ -73,16 +73,42 @@ impl Sequencer {
         if self.instructions.len() == INSTRUCTIONS_MAX {
             return Err(Refusal::BatchFull);
         }
-        // A key that is about to go is sealed first.
-        let replaced = replaced(self.engine.store(), chained.instruction());
+        self.seal_replaced(chained.instruction());
+        let outcome = self.execute(chained);
+        self.last.insert(verified.session(), verified);
+        Ok(outcome)
+    }
+
+    /// Carries out what Ethereum asks: the next entry of its inbox.
+    ///
+    /// # Errors
+    /// If this is no settled deployment, the instruction is not a forced one, or the batch is full. Nothing is changed then.
+    pub fn force(&mut self, instruction: &Instruction) -> Result<Outcome, Refusal> {
+        let (account, key) = instruction.session();
+        if !instruction.is_forced() {
+            return Err(Refusal::NoKey { account, key });
+        }
+        if self.instructions.len() == INSTRUCTIONS_MAX {
+            return Err(Refusal::BatchFull);
+        }
+        self.seal_replaced(instruction);
+        let chained = Chained::new(self.engine.store(), instruction)?;
+        Ok(self.execute(&chained))
+    }
+
+    /// A key that is about to go is sealed first.
+    fn seal_replaced(&mut self, instruction: &Instruction) {
+        let replaced = replaced(self.engine.store(), instruction);
         if let Some(verified) = replaced.and_then(|session| self.last.remove(&session)) {
             self.seal(&verified);
         }
+    }
+
+    fn execute(&mut self, chained: &Chained) -> Outcome {
         let outcome = self.engine.apply(chained);
         self.instructions.push(*chained.instruction());
         self.outcomes.push(outcome);
-        self.last.insert(verified.session(), verified);
-        Ok(outcome)
+        outcome
     }
 
     fn seal(&mut self, verified: &Verified) {

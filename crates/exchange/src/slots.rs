@@ -32,6 +32,8 @@ record! {
         fresh: Id,
         /// Deposits minus withdrawals.
         deposits: Wide<7>,
+        /// Opens accounts, registers keys and credits deposits: the operator, or in a settled deployment the bridge.
+        registrar: Id,
         /// Session keys that have asked for something since their signature was last checked. None at the end of a batch.
         unsealed: Id,
         /// Batches closed so far.
@@ -274,6 +276,7 @@ impl Default for System<Plain> {
             free_head: 0,
             fresh: 0,
             deposits: 0,
+            registrar: 0,
             unsealed: 0,
             batches: 0,
         }

@@ -2,7 +2,9 @@
 //! find what hints ask for.
 
 use holdfast_crypto::F;
-use holdfast_protocol::{AccountId, Genesis, KeyIndex, authority::head_start, cells::owner_cells, limits};
+use holdfast_protocol::{
+    AccountId, Genesis, KeyIndex, authority::head_start, cells::owner_cells, command::INBOX, limits,
+};
 
 use crate::{
     machine::Plain,
@@ -158,6 +160,7 @@ impl Store {
             free_head: 0,
             fresh: limits::FIRST_ORDER,
             deposits: 0,
+            registrar: if genesis.deployment.is_settled() { limits::BRIDGE } else { genesis.operator.get() },
             unsealed: 0,
             batches: 0,
         });
@@ -179,6 +182,18 @@ impl Store {
                 session.public_key[7..].copy_from_slice(&point.y().0);
                 store.set_session(id, index.get(), session);
             }
+        }
+        if genesis.deployment.is_settled() {
+            let (account, key) = INBOX;
+            let inbox = Session {
+                live: true,
+                withdraws: true,
+                expiry: (1 << limits::TIME_BITS) - 1,
+                generation: 1,
+                head: head_start(&store.deployment.domain, account, key, 1),
+                ..Session::default()
+            };
+            store.set_session(account.get(), key.get(), inbox);
         }
         for (id, market) in genesis.markets.iter().enumerate() {
             let id = id as u32;

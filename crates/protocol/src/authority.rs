@@ -36,11 +36,16 @@ const TAG: u32 = 0x4846_4131;
 pub struct Deployment {
     /// EIP-155. As long as there is no contract, every venue (and every new genesis of one) needs a number of its own: two with the same number take each other's signatures.
     pub chain_id: u64,
-    /// The contract that holds the money. There is none until settlement: then it is the zero address.
+    /// The contract that holds the money, or the zero address if there is none.
     pub contract: Address,
 }
 
 impl Deployment {
+    /// Whether a contract holds the money. Then Ethereum is the registrar: it opens accounts, registers keys and credits deposits.
+    pub fn is_settled(&self) -> bool {
+        self.contract != Address::ZERO
+    }
+
     /// The first value of every session's chain derives from it.
     pub fn domain(&self) -> Digest {
         let Self { chain_id, contract } = self;

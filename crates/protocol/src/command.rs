@@ -4,7 +4,10 @@ use alloy_primitives::Address;
 use holdfast_crypto::schnorr::PublicKey;
 use serde::{Deserialize, Serialize};
 
-use crate::units::{AccountId, Amount, KeyIndex, MarketId, OrderId, Price, Size, TimeMs};
+use crate::{
+    limits,
+    units::{AccountId, Amount, KeyIndex, MarketId, OrderId, Price, Size, TimeMs},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,7 +35,7 @@ pub enum SelfTrade {
     ExpireBoth = 2,
 }
 
-/// Credits what has arrived for an account. Until settlement brings deposits from L1, the operator says so.
+/// Credits what has arrived for an account. The registrar says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Deposit {
     pub sender: AccountId,
@@ -98,7 +101,7 @@ pub struct Release {
     pub market: MarketId,
 }
 
-/// Gives an account its owner. Until settlement brings it from L1, the operator says so.
+/// Gives an account its owner. The registrar says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Open {
     pub sender: AccountId,
@@ -107,7 +110,7 @@ pub struct Open {
     pub owner: Address,
 }
 
-/// Gives an account a session key. Until settlement brings it from L1, the operator says so.
+/// Gives an account a session key. The registrar says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Register {
     pub sender: AccountId,
@@ -122,7 +125,7 @@ pub struct Register {
     pub public_key: PublicKey,
 }
 
-/// Takes a session key away. Until settlement brings it from L1, the operator says so.
+/// Takes a session key away. The registrar says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Revoke {
     pub sender: AccountId,
@@ -147,20 +150,37 @@ pub enum Command {
     Revoke(Revoke),
 }
 
+/// The place of the chain of forced instructions.
+pub const INBOX: (AccountId, KeyIndex) = bridge(limits::INBOX);
+/// The place of the chain of withdrawals.
+pub const PAYOUTS: (AccountId, KeyIndex) = bridge(limits::PAYOUTS);
+
+const fn bridge(place: u32) -> (AccountId, KeyIndex) {
+    match (AccountId::new(limits::BRIDGE), KeyIndex::new(place)) {
+        (Ok(account), Ok(key)) => (account, key),
+        _ => panic!("the bridge's places are places of an account"),
+    }
+}
+
 /// A command, and which of its signer's session keys asks for it: what is published, and what a session's chain absorbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Instruction {
-    /// Of the signer's account. (In JSON it has a name of its own: some commands have a `key` too.)
-    #[serde(rename = "session_key")]
+    /// Of the signer's account; or [`KeyIndex::ETHEREUM`]. (In JSON it has a name of its own: some commands have a `key` too.)
+    #[serde(rename = "session_key", deserialize_with = "KeyIndex::deserialize_of_instruction")]
     pub key: KeyIndex,
     #[serde(flatten)]
     pub command: Command,
 }
 
 impl Instruction {
-    /// Whose session key, and which.
+    /// The session whose chain absorbs it: of the signer's key, or the inbox.
     pub const fn session(&self) -> (AccountId, KeyIndex) {
-        (self.command.signer(), self.key)
+        if self.is_forced() { INBOX } else { (self.command.signer(), self.key) }
+    }
+
+    /// No key has signed it: Ethereum asks.
+    pub const fn is_forced(&self) -> bool {
+        self.key.get() == KeyIndex::ETHEREUM.get()
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Genesis {
     pub time: TimeMs,
     /// May update mark prices.
     pub oracle: AccountId,
-    /// May advance time, open accounts, register session keys and credit deposits.
+    /// May advance time; and, where no contract holds the money, open accounts, register session keys and credit deposits.
     pub operator: AccountId,
     /// Receives all fees.
     pub fee_account: AccountId,
@@ -95,6 +95,9 @@ impl Genesis {
             let field = |name: &str| format!("account {account}, {name}");
             if !open.insert(*account) {
                 return fail(field("account"), "one entry".into(), "two".into());
+            }
+            if account.get() == limits::BRIDGE {
+                return fail(field("account"), format!("below {}", limits::BRIDGE), account.to_string());
             }
             if *owner == Address::ZERO {
                 return fail(field("owner"), "an address that is not zero".into(), owner.to_string());

@@ -9,6 +9,7 @@ pub mod cells;
 pub mod command;
 pub mod genesis;
 pub mod limits;
+pub mod publication;
 pub mod reject;
 pub mod units;
 pub mod wire;

@@ -3,6 +3,12 @@
 
 /// Bits of an account index.
 pub const ACCOUNT_BITS: u32 = 20;
+/// Account whose places for session keys hold the chains with Ethereum. It is nobody's.
+pub const BRIDGE: u32 = (1 << ACCOUNT_BITS) - 1;
+/// The place, of the bridge, of the chain of forced instructions.
+pub const INBOX: u32 = 0;
+/// The place, of the bridge, of the chain of withdrawals.
+pub const PAYOUTS: u32 = 1;
 /// Bits of the index of an account's session key.
 pub const KEY_BITS: u32 = 2;
 /// Session keys of an account.

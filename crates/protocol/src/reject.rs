@@ -47,7 +47,7 @@ rejects! {
     InsufficientCollateral = 16, "the account's collateral is smaller than the amount";
     VaultShort = 17, "the vault holds less than the amount";
     NotOracle = 18, "the sender is not the oracle";
-    NotOperator = 19, "the sender is not the operator";
+    NotOperator = 19, "the sender is not the operator; or, of accounts, keys and deposits, not the registrar";
     MarkMoveTooLarge = 20, "the mark price moves further than one update may";
     TimeBackwards = 21, "the time lies before the system's time";
     NoPosition = 22, "the account has no entry for this market";

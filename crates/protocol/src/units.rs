@@ -91,6 +91,20 @@ unit!(/** Size in lots. Zero is representable, and rejected by the rules. */ Siz
 unit!(/** Amount of one transfer in quote units. */ Amount(u128) < 1 << limits::TRANSFER_BITS, "amount");
 unit!(/** Milliseconds since the Unix epoch. */ TimeMs(u64) < 1 << limits::TIME_BITS, "time");
 
+impl KeyIndex {
+    /// In place of a key: Ethereum asks, for the account's owner. Not below [`KeyIndex::BOUND`], so that it is no key's index.
+    pub const ETHEREUM: Self = Self(limits::KEYS_MAX as u32);
+
+    /// The index of an instruction's key, or [`KeyIndex::ETHEREUM`].
+    pub fn of_instruction(raw: u32) -> Result<Self, OutOfRange> {
+        if raw == Self::ETHEREUM.0 { Ok(Self::ETHEREUM) } else { Self::new(raw) }
+    }
+
+    pub(crate) fn deserialize_of_instruction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::of_instruction(u32::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
 /// Parses what [`u128`] prints, and nothing else: no sign, no leading zero.
 fn parse_digits(text: &str) -> Result<u128, String> {
     match text.parse::<u128>() {

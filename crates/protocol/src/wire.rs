@@ -16,6 +16,7 @@
 //! | 10 open | – | account, owner (20 bytes) |
 //! | 11 register | bit 0 withdraws, bit 1 replaces | account × 4 + key, expiry, public key (28 bytes) |
 //! | 12 revoke | – | account × 4 + key |
+//! | 13 forced | – | none of its own: an instruction of another kind follows, whose session has key 0 |
 //!
 //! A number is a little-endian base-128 varint (LEB128) of minimal length; an order is its slot as a varint and its
 //! generation as one byte. Sequence numbers are not published: an instruction's place in its session follows from the state.
@@ -41,9 +42,9 @@ use crate::{
 pub const INSTRUCTION_BYTES_MIN: usize = 3;
 /// Bits of an account and one of its keys.
 const SESSION_BITS: u32 = limits::ACCOUNT_BITS + limits::KEY_BITS;
-/// Bytes of the longest instruction, a register: head, session, place, expiry, public key.
+/// Bytes of the longest instruction, a forced register: two heads, session, place, expiry, public key.
 pub const INSTRUCTION_BYTES_MAX: usize =
-    1 + 2 * varint_bytes_max(SESSION_BITS) + varint_bytes_max(limits::TIME_BITS) + POINT_BYTES;
+    2 + 2 * varint_bytes_max(SESSION_BITS) + varint_bytes_max(limits::TIME_BITS) + POINT_BYTES;
 /// Bytes of the longest instruction of a trader, an amend: head, session, order slot and generation, price, size.
 pub const TRADE_BYTES_MAX: usize = 1
     + varint_bytes_max(SESSION_BITS)
@@ -54,6 +55,13 @@ pub const TRADE_BYTES_MAX: usize = 1
 
 const SELF_TRADE_BITS: u32 = 2;
 const KIND_MASK: u8 = 0x0f;
+/// Kind of what stands before a forced instruction.
+const FORCED: u8 = 13;
+/// The key that is written for a forced instruction.
+const NO_KEY: KeyIndex = match KeyIndex::new(0) {
+    Ok(key) => key,
+    Err(_) => unreachable!(),
+};
 const FLAG_SHIFT: u32 = 4;
 
 const _: () = assert!(limits::GENERATION_BITS == u8::BITS);
@@ -166,8 +174,12 @@ pub fn encode_instruction(instruction: &Instruction, out: &mut Vec<u8>) {
         Command::Register(Register { withdraws, replaces, .. }) => withdraws as u8 | (replaces as u8) << 1,
         _ => 0,
     };
+    let forced = instruction.is_forced();
+    if forced {
+        out.push(FORCED);
+    }
     out.push(command.kind() as u8 | flags << FLAG_SHIFT);
-    put_session(command.signer(), key, out);
+    put_session(command.signer(), if forced { NO_KEY } else { key }, out);
     match command {
         Command::Deposit(Deposit { sender: _, account, amount }) => {
             put_varint(account.into(), out);
@@ -211,15 +223,28 @@ pub fn encode_instruction(instruction: &Instruction, out: &mut Vec<u8>) {
 
 /// Reads one instruction.
 pub fn decode_instruction(reader: &mut Reader<'_>) -> Result<Instruction, DecodeError> {
-    let offset = reader.offset();
+    let first = reader.offset();
     let head = reader.byte("head")?;
+    if head != FORCED {
+        return decode_command(first, head, reader);
+    }
+    let offset = reader.offset();
+    let head = reader.byte("head of a forced instruction")?;
+    let instruction = decode_command(offset, head, reader)?;
+    match instruction.key {
+        NO_KEY => Ok(Instruction { key: KeyIndex::ETHEREUM, ..instruction }),
+        key => Err(out_of_range(offset, "key of a forced instruction", 0, 0, key.get() as u8)),
+    }
+}
+
+fn decode_command(offset: usize, head: u8, reader: &mut Reader<'_>) -> Result<Instruction, DecodeError> {
     let (kind, flags) = (head & KIND_MASK, head >> FLAG_SHIFT);
     let flags_max = match kind {
         3 => 0b1111,
         6 => 0b10,
         11 => 0b11,
         1..=12 => 0,
-        got => return Err(out_of_range(offset, "command kind", 1, 12, got)),
+        got => return Err(out_of_range(offset, "command kind", 1, FORCED, got)),
     };
     if flags > flags_max {
         return Err(out_of_range(offset, "flags", 0, flags_max, flags));

@@ -1,9 +1,10 @@
 //! Cutting a batch into segments.
 
+use alloy_primitives::U256;
 use holdfast_circuit::witness::{Builder, Segment};
 use holdfast_crypto::tree::Tree;
 use holdfast_exchange::{authority::Refusal, store::Store};
-use holdfast_protocol::{Batch, Outcome, cells::digest_start};
+use holdfast_protocol::{Batch, Outcome, publication::Progress};
 
 /// When a segment ends: after the instruction or the seal with which it reaches one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,20 +67,22 @@ pub enum BatchError {
     Unsealed { batch: u32, unsealed: u32 },
 }
 
-/// Executes a batch from this state and tree, and gives each of its segments, filled, to `take`. The cuts follow from the batch and the limits alone.
+/// Executes a batch from this state and tree, and gives each of its segments, filled, to `take`. The cuts follow from the batch and the limits alone; `z` is where the polynomial of what it publishes is
+/// evaluated ([`holdfast_protocol::publication`]).
 pub fn fill_batch<E: From<BatchError>>(
     store: &mut Store,
     tree: &mut Tree,
     batch: &Batch,
+    z: U256,
     limits: SegmentLimits,
     mut take: impl FnMut(usize, Segment) -> Result<(), E>,
 ) -> Result<(), E> {
     let number = batch.header.number;
     let (mut instruction, mut seal) = (0, 0);
-    let mut digest = digest_start(number);
+    let mut progress = Progress::start(number, z);
     let limits = limits.clamped();
     for index in 0.. {
-        let mut builder = Builder::new(store, instruction as u32, digest);
+        let mut builder = Builder::new(store, instruction as u32, progress);
         while builder.rows() == 0 || limits.allow(&builder) {
             match (batch.seals.get(seal), batch.instructions.get(instruction)) {
                 (Some(next), _) if next.after as usize <= instruction => {
@@ -101,7 +104,7 @@ pub fn fill_batch<E: From<BatchError>>(
                 _ => break,
             }
         }
-        digest = builder.digest();
+        progress = builder.progress();
         let closes = instruction == batch.instructions.len() && seal == batch.seals.len();
         let unsealed = builder.unsealed();
         if closes && unsealed != 0 {

@@ -27,7 +27,7 @@ fn proof() -> (VerifyingKey, Vec<u8>) {
     let prover = Prover::new();
     let mut bytes = Vec::new();
     let (store, tree) = engine.parts_mut();
-    fill_batch::<BatchError>(store, tree, &batch, SegmentLimits::default(), |_, segment| {
+    fill_batch::<BatchError>(store, tree, &batch, point_in_calldata(&batch), SegmentLimits::default(), |_, segment| {
         bytes = prover.prove(segment).unwrap().encode_to_vec().unwrap();
         Ok(())
     })

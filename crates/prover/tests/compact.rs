@@ -66,7 +66,7 @@ fn prove_wrap(aggregator: &Aggregator) -> NodeProof {
         segments.push(prover.prove(segment).expect("an honest segment can be proven"));
         Ok::<(), BatchError>(())
     };
-    fill_batch(engine.store_mut(), &mut tree, &batch, SegmentLimits::default(), take)
+    fill_batch(engine.store_mut(), &mut tree, &batch, point_in_calldata(&batch), SegmentLimits::default(), take)
         .expect("the outcomes are those of the rules");
     let leaf = aggregator.leaf(DIGEST_ZERO, &segments).expect("a batch's segments make a leaf");
     let first = aggregator.node(&[leaf]).expect("a leaf makes a first node");

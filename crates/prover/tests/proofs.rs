@@ -69,7 +69,7 @@ fn prove_batch(
         proofs.push(prove(segment));
         Ok::<(), BatchError>(())
     };
-    fill_batch(engine.store_mut(), &mut tree, &batch, limits, take).expect("the outcomes are those of the rules");
+    fill_batch(engine.store_mut(), &mut tree, &batch, point_in_calldata(&batch), limits, take).expect("the outcomes are those of the rules");
     assert_eq!(rehearsal.close_batch(), tree.root());
     *engine = rehearsal;
     (batch, proofs)
@@ -93,7 +93,7 @@ fn a_chain_is_what_its_proofs_say() {
     let append = |chain: &Chain, batch: &Batch, proofs: &[SegmentProof]| {
         let mut chain = chain.clone();
         let instructions = batch.instructions.len() as u32;
-        chain.append(key, instructions, &batch_digest(batch), proofs).map(|()| chain)
+        chain.append(key, instructions, &Progress::end_in_calldata(batch), proofs).map(|()| chain)
     };
 
     let start = Chain::new(genesis_root);
@@ -142,9 +142,9 @@ fn a_dropped_rejection_is_not_the_published_data() {
 
     let (_, proofs) = prove_batch(&mut stage.engine.clone(), 2, &[published[0], published[2]], 1000);
     let mut chain = Chain { root: stage.tree().root(), batches: 1, time: None };
-    let refused = chain.append(PROVER.verifying_key(), 3, &batch_digest(&seen), &proofs);
+    let refused = chain.append(PROVER.verifying_key(), 3, &Progress::end_in_calldata(&seen), &proofs);
     assert!(matches!(refused, Err(VerifyError::Batch { what: "instructions", .. })), "{refused:?}");
-    let refused = chain.append(PROVER.verifying_key(), 2, &batch_digest(&seen), &proofs);
+    let refused = chain.append(PROVER.verifying_key(), 2, &Progress::end_in_calldata(&seen), &proofs);
     assert!(matches!(refused, Err(VerifyError::Batch { what: "digest of the published data", .. })), "{refused:?}");
 }
 
@@ -181,7 +181,7 @@ fn signed_batches_prove() {
         assert_eq!((batch.seals.len(), at_the_end, proofs.len()), (9, 6, segments));
         let append = |proofs: &[SegmentProof]| {
             let mut chain = start.clone();
-            chain.append(PROVER.verifying_key(), instructions, &batch_digest(&batch), proofs).map(|()| chain)
+            chain.append(PROVER.verifying_key(), instructions, &Progress::end_in_calldata(&batch), proofs).map(|()| chain)
         };
         let chain = append(&proofs).expect("the batch is proven");
         assert_eq!(chain.root, engine.root());
@@ -205,7 +205,7 @@ fn a_batch_without_a_seal_is_not_proven() {
     let fill = |batch: &Batch| {
         let mut engine = stage.engine.clone();
         let (store, tree) = engine.parts_mut();
-        fill_batch(store, tree, batch, SegmentLimits::default(), |_, _| Ok::<(), BatchError>(()))
+        fill_batch(store, tree, batch, point_in_calldata(batch), SegmentLimits::default(), |_, _| Ok::<(), BatchError>(()))
     };
     assert_eq!(fill(&batch), Ok(()));
     let mut unsealed = batch.clone();

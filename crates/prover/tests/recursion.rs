@@ -43,7 +43,7 @@ fn prove_batch(
         proofs.push(prover.prove(segment).expect("an honest segment can be proven"));
         Ok::<(), BatchError>(())
     };
-    fill_batch(engine.store_mut(), &mut tree, &batch, limits, take).expect("the outcomes are those of the rules");
+    fill_batch(engine.store_mut(), &mut tree, &batch, point_in_calldata(&batch), limits, take).expect("the outcomes are those of the rules");
     let _root = after.close_batch();
     *engine = after;
     (batch, proofs)

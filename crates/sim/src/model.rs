@@ -35,6 +35,11 @@ pub struct Model {
     oracle: AccountId,
     operator: AccountId,
     fee_account: AccountId,
+    /// A contract holds the money: Ethereum is the registrar.
+    settled: bool,
+    /// Forced instructions, and withdrawals, so far.
+    forced: u32,
+    payouts: u32,
     deposits: BigInt,
     authority: Authority,
     /// Market `i` is market id `i`.
@@ -216,6 +221,9 @@ impl Model {
             oracle: genesis.oracle,
             operator: genesis.operator,
             fee_account: genesis.fee_account,
+            settled: genesis.deployment.is_settled(),
+            forced: 0,
+            payouts: 0,
             deposits: BigInt::ZERO,
             authority: Authority::new(genesis),
             markets: markets.collect(),
@@ -245,7 +253,10 @@ impl Model {
                 Outcome::Accepted
             }
             Err(reject) => {
-                let sessions = BTreeSet::from([instruction.session()]);
+                let sessions = match instruction.is_forced() {
+                    true => BTreeSet::new(),
+                    false => BTreeSet::from([instruction.session()]),
+                };
                 let session_only = Touched { sessions, ..Touched::default() };
                 assert_eq!(self.touched, session_only, "a rejected command changes nothing but its session");
                 self.coverage.hit_reject(&instruction.command, reject);
@@ -284,6 +295,9 @@ impl Model {
         SystemState {
             time: self.time,
             operator: self.operator,
+            settled: self.settled,
+            forced: self.forced,
+            payouts: self.payouts,
             deposits: self.deposits.clone(),
             free_head: self.free.last().copied().unwrap_or(0),
             fresh: self.fresh,
@@ -326,7 +340,7 @@ impl Model {
     fn carry_out(&mut self, grant: &Grant, command: &Command) -> Result<(), Reject> {
         ensure(!grant.expired, Reject::KeyExpired)?;
         match command {
-            Command::Deposit(command) => self.deposit(command),
+            Command::Deposit(command) => self.deposit(grant, command),
             Command::Withdraw(command) => self.withdraw(grant, command),
             Command::Place(command) => self.place(command),
             Command::Cancel(command) => self.cancel(command),
@@ -335,16 +349,16 @@ impl Model {
             Command::Mark(command) => self.set_mark(command),
             Command::Time(command) => self.set_time(command),
             Command::Release(command) => self.release(command),
-            Command::Open(command) => self.open(command),
+            Command::Open(command) => self.open(grant, command),
             Command::Register(command) => self.register(grant, command),
             Command::Revoke(command) => self.revoke(grant, command),
         }
     }
 
-    fn deposit(&mut self, deposit: &Deposit) -> Result<(), Reject> {
+    fn deposit(&mut self, grant: &Grant, deposit: &Deposit) -> Result<(), Reject> {
         let amount = BigInt::from(deposit.amount.get());
         let cap = BigInt::from(limits::DEPOSITS_MAX);
-        ensure(deposit.sender == self.operator, Reject::NotOperator)?;
+        ensure(self.is_registrar(grant, deposit.sender), Reject::NotOperator)?;
         ensure(self.owner(deposit.account).is_some(), Reject::AccountNotOpen)?;
         ensure(amount != BigInt::ZERO, Reject::AmountZero)?;
         ensure(&self.deposits + &amount <= cap, Reject::DepositCap)?;
@@ -369,6 +383,7 @@ impl Model {
 
         self.account_mut(withdraw.account).collateral -= &amount;
         self.deposits -= &amount;
+        self.payouts += 1;
         self.hit(Branch::WithdrawAccepted);
         self.hit_if(after.holdings.iter().any(|holding| holding.size != 0), Branch::WithdrawAcceptedWithPosition);
         self.hit_if(self.meets_initial_exactly(&after), Branch::WithdrawExactMargin);

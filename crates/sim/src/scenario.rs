@@ -22,7 +22,7 @@ pub struct Scenario {
 
 impl Scenario {
     pub fn all() -> Vec<Scenario> {
-        vec![calm(), frenzy(), margin(), directory(), tiny_prices(), extremes(), full_book()]
+        vec![calm(), frenzy(), margin(), directory(), tiny_prices(), extremes(), full_book(), settled()]
     }
 
     /// Panics if there is no scenario of that name.
@@ -274,4 +274,17 @@ fn extremes() -> Scenario {
 /// Twelve order slots left.
 fn full_book() -> Scenario {
     Scenario { name: "full-book", fresh: (1 << limits::ORDER_BITS) - 12, ..calm() }
+}
+
+/// A contract holds the money, and Ethereum forces what it is asked to. One account has yet to be opened.
+fn settled() -> Scenario {
+    let frenzy = frenzy();
+    let deployment = Deployment { contract: Address::repeat_byte(0xc0), ..frenzy.genesis.deployment };
+    let weights = Weights { deposit: 12, withdraw: 12, cancel_all: 6, open: 3, register: 6, revoke: 4, ..WEIGHTS };
+    Scenario {
+        name: "settled",
+        genesis: Genesis { deployment, ..frenzy.genesis },
+        stream: StreamConfig { weights, ..frenzy.stream },
+        fresh: frenzy.fresh,
+    }
 }

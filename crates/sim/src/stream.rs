@@ -408,11 +408,25 @@ impl Stream {
         if account == self.genesis.oracle && is_last(venue, account, key) {
             account = self.genesis.operator;
         }
+        // Ethereum's asking needs no key of the operator, and would take even its last.
+        if self.settled() && account == self.genesis.operator && is_last(venue, account, key) {
+            account = self.genesis.fee_account;
+        }
         (account, key)
     }
 
     /// The session key that signs a command: mostly one that may, and not always the same.
     fn key(&mut self, venue: &impl Venue, command: &Command) -> KeyIndex {
+        let forced = match command {
+            _ if !self.settled() => 0,
+            Command::Deposit(_) | Command::Open(_) | Command::Register(_) | Command::Revoke(_) => 94,
+            Command::Withdraw(_) | Command::CancelAll(_) => 30,
+            Command::Place(_) => 5,
+            _ => 0,
+        };
+        if forced > 0 && self.dice.percent(forced) {
+            return KeyIndex::ETHEREUM;
+        }
         let signer = command.signer();
         let live: Vec<(KeyIndex, SessionState)> =
             sessions(venue, signer).filter(|(_, session)| session.public_key.is_some()).collect();
@@ -510,13 +524,17 @@ impl Stream {
 
     /// At times one that nobody has heard of.
     fn any_account(&mut self) -> AccountId {
-        let bound = if self.dice.percent(10) { 1 << limits::ACCOUNT_BITS } else { self.config.accounts };
+        let bound = if self.dice.percent(10) { limits::BRIDGE } else { self.config.accounts };
         AccountId::new(self.dice.below(bound.into()) as u32).expect("bounded")
     }
 
     /// The operator, or at times somebody else.
     fn operator(&mut self, venue: &impl Venue) -> AccountId {
         if self.dice.percent(6) { self.account(venue) } else { self.genesis.operator }
+    }
+
+    fn settled(&self) -> bool {
+        self.genesis.deployment.is_settled()
     }
 
     fn actors(&self) -> impl Iterator<Item = AccountId> + use<> {

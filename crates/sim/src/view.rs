@@ -30,12 +30,13 @@ pub trait Venue {
     /// The fills of the last command, in order.
     fn fills(&self) -> Vec<FillState>;
 
-    /// The session that must be sealed before this instruction, by which the operator may take its key away. (None takes
+    /// The session that must be sealed before this instruction, by which the registrar may take its key away. (None takes
     /// its own away.)
     fn seal_due(&self, instruction: &Instruction) -> Option<(AccountId, KeyIndex)> {
         let (account, key) = place_of(&instruction.command).filter(|place| *place != instruction.session())?;
-        let by_operator = instruction.command.signer() == self.system().operator;
-        (by_operator && self.session(account, key).unsealed).then_some((account, key))
+        let SystemState { settled, operator, .. } = self.system();
+        let by_registrar = if settled { instruction.is_forced() } else { instruction.command.signer() == operator };
+        (by_registrar && self.session(account, key).unsealed).then_some((account, key))
     }
 }
 
@@ -43,6 +44,12 @@ pub trait Venue {
 pub struct SystemState {
     pub time: TimeMs,
     pub operator: AccountId,
+    /// A contract holds the money: Ethereum is the registrar.
+    pub settled: bool,
+    /// Forced instructions so far.
+    pub forced: u32,
+    /// Withdrawals so far.
+    pub payouts: u32,
     /// Deposits minus withdrawals.
     pub deposits: BigInt,
     /// The next slot to be reused, 0 for none: the first one of `free_list`.

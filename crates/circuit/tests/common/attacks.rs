@@ -18,7 +18,7 @@ use holdfast_exchange::{
 use holdfast_protocol::{
     AccountGenesis, AccountId, Address, Amend, Amount, Cancel, CancelAll, Command, Deployment, Deposit, Genesis,
     Instruction, KeyGenesis, KeyIndex, Mark, MarketGenesis, MarketId, Open, OrderId, Outcome, Place as PlaceCommand,
-    Price, Register, Release, Revoke, SelfTrade, Side, Size, Time, TimeInForce, TimeMs, Withdraw, cells::digest_start,
+    Price, Register, Release, Revoke, SelfTrade, Side, Size, Time, TimeInForce, TimeMs, Withdraw,
     limits,
 };
 use holdfast_sim::keyring::secret;
@@ -187,7 +187,7 @@ pub fn genesis() -> Genesis {
             .collect(),
     };
     Genesis {
-        deployment: Deployment { chain_id: 31_337, contract: Address::repeat_byte(0xaa) },
+        deployment: Deployment { chain_id: 31_337, contract: Address::ZERO },
         time: time_of(START),
         oracle: id(ORACLE),
         operator: id(OPERATOR),
@@ -261,7 +261,7 @@ impl Stage {
 
     /// A forger of the second batch.
     pub fn forger(&self) -> Forger {
-        Forger::new(self.store(), self.tree(), 0, digest_start(2))
+        Forger::new(self.store(), self.tree(), 0, super::start(2))
     }
 }
 

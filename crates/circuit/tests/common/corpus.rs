@@ -9,7 +9,6 @@ use holdfast_circuit::{
 };
 use holdfast_crypto::{F, field::cell_to_canonical};
 use holdfast_exchange::Engine;
-use holdfast_protocol::cells::digest_start;
 use holdfast_sim::Scenario;
 use openvm_stark_backend::{p3_field::PrimeCharacteristicRing, p3_matrix::Matrix};
 
@@ -45,7 +44,7 @@ pub fn corpus(checker: &Checker<'_>) -> Vec<Filled> {
         let instructions = scenario.commands(SEED, SEGMENTS * COMMANDS);
         let mut sequence = 0;
         for (index, instructions) in instructions.chunks(COMMANDS).enumerate() {
-            let mut forger = Forger::new(engine.store(), engine.tree(), sequence, digest_start(1));
+            let mut forger = Forger::new(engine.store(), engine.tree(), sequence, super::start(1));
             let seal = |engine: &mut Engine, forger: &mut Forger, session: Unsealed| {
                 forger.seal(&mut Honest, (session.0.get(), session.1.get()));
                 super::seal(engine, session);

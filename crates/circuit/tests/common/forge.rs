@@ -7,14 +7,15 @@
 use std::collections::BTreeMap;
 
 use holdfast_circuit::{
-    air::{BoundaryAir, MERKLE_WIDTH, SEGMENT_WIDTH, SYSTEM_BATCHES, Table, step_width},
+    air::{BoundaryAir, MERKLE_WIDTH, PowersAir, SEGMENT_WIDTH, SYSTEM_BATCHES, Table, WordsAir, step_width},
     cells::{ACCESSES_MAX, Cells, MODULUS},
     check::{Checker, Window, range_place},
     public::PublicValues,
+    publication::{self, powers_row, words_row},
     row::{Bus, Row},
     schnorr::{self, LADDER_WIDTH, SIGNATURE_WIDTH},
     step_table::{EXTENSION, Entry, PUBLISHED, command_entry, instruction_cells, step_row},
-    witness::{Segment, fill_in, fill_poseidon2, fill_range, follow, padded},
+    witness::{Segment, fill_in, fill_poseidon2, fill_range, follow, padded, progress_cells},
 };
 use holdfast_crypto::{
     Digest, F,
@@ -34,8 +35,9 @@ use holdfast_exchange::{
     store::{Store, leaves_of},
 };
 use holdfast_protocol::{
-    Command, Instruction, Outcome,
+    Command, Instruction, Outcome, TimeMs,
     cells::{Blocks, absorb, blocks},
+    publication::{Progress, WORD_CELLS, word_cells},
 };
 use openvm_stark_backend::{
     p3_field::PrimeCharacteristicRing,
@@ -105,7 +107,9 @@ pub struct Forger {
     pub ladders: Vec<F>,
     pub clock: i64,
     sequence_start: u32,
-    digest_in: Digest,
+    progress: Progress,
+    /// Words published so far, known when the digests are fitted.
+    words: Vec<[u32; WORD_CELLS]>,
 }
 
 /// An instruction as its row says that it is published.
@@ -142,7 +146,7 @@ fn field(value: i64) -> F {
 
 impl Forger {
     /// Starts from a state that has been hashed into the tree.
-    pub fn new(store: &Store, tree: &Tree, sequence_start: u32, digest_in: Digest) -> Self {
+    pub fn new(store: &Store, tree: &Tree, sequence_start: u32, progress: Progress) -> Self {
         let mut forger = Self {
             store: store.clone(),
             tree: tree.clone(),
@@ -154,7 +158,8 @@ impl Forger {
             ladders: Vec::new(),
             clock: 1,
             sequence_start,
-            digest_in,
+            progress,
+            words: Vec::new(),
         };
         // The segment table reads the system slot at timestamp 1.
         let system = forger.versions((Kind::System, 0, 0));
@@ -243,7 +248,7 @@ impl Forger {
     ) -> Outcome {
         let blocks = blocks(instruction);
         // The digest before it is filled in at the end.
-        let cells = instruction_cells(instruction, &blocks, &self.digest_in);
+        let cells = instruction_cells(instruction, &blocks, &self.progress.chain, 0);
         let (step, _) = command_entry(command);
         let [row, extension] = [Step::Authorise, step].map(|step| self.inputs[step as usize].len());
         let entry = Entry { active: 1, argument: i64::from(sequence), cells, ..Entry::default() };
@@ -257,7 +262,7 @@ impl Forger {
     /// Authorises an instruction as `prover` says, but executes nothing.
     pub fn authorise_only(&mut self, prover: &mut dyn Prover, instruction: &Instruction, outcome: Outcome) {
         let (sequence, blocks) = (self.sequence(), blocks(instruction));
-        let cells = instruction_cells(instruction, &blocks, &self.digest_in);
+        let cells = instruction_cells(instruction, &blocks, &self.progress.chain, 0);
         let row = self.inputs[Step::Authorise as usize].len();
         let entry = Entry { active: 1, argument: i64::from(sequence), cells, ..Entry::default() };
         self.step(prover, Step::Authorise, entry);
@@ -332,14 +337,17 @@ impl Forger {
     pub fn fit_digests(&mut self) -> Digest {
         let mut published = self.published.clone();
         published.sort_by_key(|published| published.sequence);
-        let mut digest = self.digest_in;
+        let mut digest = self.progress.chain;
+        self.words.clear();
         for Published { blocks, code, absorbed, row, extension, .. } in published {
             let mut after = absorb(&digest, &blocks.first, code.into());
             let values = [F::from_u8(code)].into_iter().chain(after);
             fill_in(self.row_mut(Step::Authorise, row), PUBLISHED.start, values);
-            fill_in(self.row_mut(Step::Authorise, row), BEFORE, digest);
+            let words = self.words.len();
+            let before: Vec<F> = digest.into_iter().chain([F::from_usize(words)]).collect();
+            fill_in(self.row_mut(Step::Authorise, row), BEFORE, before.iter().copied());
             let cells = &mut self.inputs[Step::Authorise as usize][row].entry.cells;
-            for (cell, before) in cells[ENTRY_BEFORE..].iter_mut().zip(digest) {
+            for (cell, before) in cells[ENTRY_BEFORE..].iter_mut().zip(before) {
                 *cell = i64::from(cell_to_canonical(before));
             }
             let mut digests = after.to_vec();
@@ -347,11 +355,13 @@ impl Forger {
                 after = absorb(&after, block, 0);
                 digests.extend(after);
             }
+            digests.push(F::from_usize(words + 1));
             if let Some((step, row)) = extension {
                 fill_in(self.row_mut(step, row), EXTENSION, digests);
             }
             if absorbed {
                 digest = after;
+                self.words.extend(word_cells(&blocks, code));
             }
         }
         digest
@@ -391,14 +401,24 @@ impl Forger {
         let root_old = self.tree.root();
         let boundaries = self.boundaries();
         let merkle = self.merkle();
-        let digest_out = self.fit_digests();
+        let chain = self.fit_digests();
+        let (entries, point, value) = publication::entries(&self.words, &self.progress);
+        let progress_out = Progress { chain, value, ..self.progress };
+        let begins = self.progress.begins();
+        let time_at = |cells: &[i64]| TimeMs::new(read::<System<Plain>>(cells).time & (TimeMs::BOUND - 1) as u64).expect("masked");
+        let ends = [(self.progress, time_at(&first.cells)), (progress_out, time_at(&last.cells))];
+        let (cells, _) = progress_cells(ends, begins, self.words.len());
+        segment.extend(cells);
+        let (mut words, mut powers) = (Vec::new(), Vec::new());
+        entries.iter().for_each(|entry| words_row(&mut CellsOnly(&mut words), entry));
+        powers_row(&mut CellsOnly(&mut powers), &point);
         let sequence_end = self.published.iter().map(|published| published.sequence + 1).max();
         let time = |cells: &[i64]| read::<System<Plain>>(cells).time;
         let public = PublicValues {
             root_old,
             root_new: self.tree.root(),
-            digest_in: self.digest_in,
-            digest_out,
+            digest_in: if begins { self.progress.chain } else { self.progress.digest(ends[0].1) },
+            digest_out: progress_out.digest(ends[1].1),
             sequence_start: self.sequence_start,
             sequence_end: sequence_end.unwrap_or(self.sequence_start),
             clock_end: self.clock as u32,
@@ -417,6 +437,8 @@ impl Forger {
                 Table::Merkle => padded(merkle.clone(), MERKLE_WIDTH),
                 Table::Signature => padded(self.signatures.clone(), SIGNATURE_WIDTH),
                 Table::Ladder => padded(self.ladders.clone(), LADDER_WIDTH),
+                Table::Words => padded(words.clone(), WordsAir::new().columns()),
+                Table::Powers => padded(powers.clone(), PowersAir::new().columns()),
                 Table::Poseidon2 | Table::Range => None,
             })
             .collect();
@@ -516,6 +538,44 @@ pub fn permutation(message: &[F]) -> Option<[Digest; 2]> {
     let (left, right, output) = (digest(0), digest(8), digest(16));
     let expected = compress(&left, &right);
     (0..8).all(|cell| expected[cell] == output[cell] + left[cell]).then_some([left, right])
+}
+
+/// A row that is filled from its entry alone.
+struct CellsOnly<'a>(&'a mut Vec<F>);
+
+impl Row for CellsOnly<'_> {
+    type E = i64;
+
+    fn constant(&self, value: i64) -> i64 {
+        value
+    }
+    fn column(&mut self, value: i64) -> i64 {
+        self.0.push(field(value));
+        value
+    }
+    fn value(&self, e: &i64) -> i64 {
+        *e
+    }
+    fn assert_zero(&mut self, _: i64) {}
+    fn range(&mut self, _: &i64, _: &i64, _: u32) {}
+    fn interact(&mut self, _: Bus, _: bool, _: Vec<i64>, _: i64) {}
+    fn load(&mut self, _: Kind, _: &i64, _: &i64, _: &i64) -> (Vec<i64>, i64) {
+        unreachable!("it reads no slot")
+    }
+    fn store(&mut self, _: Kind, _: &i64, _: &i64, _: &[i64]) {
+        unreachable!("it writes no slot")
+    }
+    fn hint_neighbour(&mut self, _: &i64, _: i64) -> i64 {
+        unreachable!("it takes no advice")
+    }
+    fn hint_open_order(&mut self, _: &i64, _: &i64, _: &i64) -> i64 {
+        unreachable!("it takes no advice")
+    }
+    fn compress(&mut self, _: &[i64; 8], _: &[i64; 8]) -> [i64; 8] {
+        unreachable!("it hashes nothing")
+    }
+    fn note_signed(&mut self, _: &[i64; 14], _: &[i64; 8]) {}
+    fn note_outcome(&mut self, _: &i64, _: &i64) {}
 }
 
 /// What came of one step.

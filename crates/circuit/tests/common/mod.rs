@@ -10,6 +10,7 @@ pub mod ladder;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
+use alloy_primitives::{U256, uint};
 use holdfast_circuit::{
     air::Table,
     check::{Checker, Violation},
@@ -27,8 +28,18 @@ use holdfast_exchange::{
     slots::Session,
     store::Store,
 };
-use holdfast_protocol::{AccountId, Batch, BatchHeader, Command, Instruction, KeyIndex, Seal, limits};
+use holdfast_protocol::{
+    AccountId, Batch, BatchHeader, Command, Instruction, KeyIndex, Seal, limits, publication::Progress,
+};
 use holdfast_sim::{Scenario, keyring::secret};
+
+/// Where these tests' batches are evaluated: any point is as good as another.
+pub const POINT: U256 = uint!(0x2b1a90fd3c5e77418f0e6d2c4ba98765f0e1d2c3b4a5968778695a4b3c2d1e0f_U256);
+
+/// The beginning of a batch.
+pub fn start(number: u32) -> Progress {
+    Progress::start(number, POINT)
+}
 
 static KEY: LazyLock<VerifyingKey> = LazyLock::new(verifying_key);
 

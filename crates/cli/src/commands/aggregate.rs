@@ -19,7 +19,7 @@ use holdfast_crypto::{
     field::{DIGEST_ZERO, digest_to_hex},
     poseidon2::compress,
 };
-use holdfast_protocol::{Command, Outcome as Verdict, cells::batch_digest};
+use holdfast_protocol::{Command, Outcome as Verdict, TimeMs, publication::Progress};
 use holdfast_prover::{
     SegmentLimits,
     jobs::{
@@ -339,7 +339,8 @@ impl Published {
                 self.time = advance.time.get();
             }
         }
-        self.data = compress(&self.data, &batch_digest(&batch));
+        let time = TimeMs::new(self.time).expect("the time of a command, or of the genesis");
+        self.data = compress(&self.data, &Progress::end_in_calldata(&batch).digest(time));
         self.root = record_root(record);
         Ok(published)
     }

@@ -22,6 +22,7 @@ use holdfast_circuit::{
     witness::Segment,
 };
 use holdfast_crypto::{Digest, field::digest_to_hex};
+use holdfast_protocol::publication::point_in_calldata;
 use holdfast_prover::{Prover, SegmentLimits, fill_batch, jobs::memory_peak_bytes, shapes};
 use indicatif::ProgressBar;
 use openvm_stark_backend::codec::Encode;
@@ -451,7 +452,7 @@ fn fill(
         let (store, tree) = engine.parts_mut();
         let mut started = Instant::now();
         let mut segments = 0;
-        fill_batch(store, tree, &batch, limits, |index, segment| {
+        fill_batch(store, tree, &batch, point_in_calldata(&batch), limits, |index, segment| {
             let seconds = started.elapsed().as_secs_f64();
             if index == SEGMENTS_MAX {
                 let error = unexpected(format!("batch {number}"), format!("at most {SEGMENTS_MAX} segments"), "more");

@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Instant};
 
 use holdfast_circuit::verify::{Chain, VerifyError, decode_proof, verifying_key};
 use holdfast_crypto::{Digest, field::digest_to_hex};
-use holdfast_protocol::cells::batch_digest;
+use holdfast_protocol::publication::Progress;
 use serde::Serialize;
 
 use crate::{
@@ -80,7 +80,7 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
             proof_bytes += bytes.len() as u64;
             segments += 1;
         }
-        chain.append(&key, batch.instructions.len() as u32, &batch_digest(&batch), &decoded)?;
+        chain.append(&key, batch.instructions.len() as u32, &Progress::end_in_calldata(&batch), &decoded)?;
         let what = |field: &str| format!("batch {number}, {}, {field}", record_name(number));
         same(what("root"), &digest_to_hex(&chain.root), &record.root)?;
         // The proofs say that there are valid signatures; those that are published are for whoever executes.

@@ -2,11 +2,12 @@
 //!
 //! `authorise` is the first step of every instruction: the session's chain absorbs it, whatever becomes of it, and the session counts as *unsealed*. `seal` is no
 //! instruction: between any two instructions, whoever makes the proof checks the signature of a session's head, and the session is sealed again. A batch can
-//! only be closed when no session is unsealed: so every instruction in it is covered by a signature of its session's key.
+//! only be closed when no session is unsealed: so every instruction in it is covered by a signature of its session's key. What Ethereum forces has no session of its own: the inbox absorbs it,
+//! and is never unsealed.
 
 use holdfast_protocol::{
     Reject,
-    limits::{ACCOUNT_BITS, GENERATIONS_MAX},
+    limits::{ACCOUNT_BITS, BRIDGE, GENERATIONS_MAX, INBOX},
 };
 
 use super::{Guard, finish, id_plus_one};
@@ -20,25 +21,37 @@ use crate::{
 /// Absorbs an instruction into its session's chain, and finds what the session grants.
 #[inline(always)]
 pub fn authorise<M: Machine>(m: &mut M, sequence: Id<M>, c: InstructionFields<M::V>) {
-    let mut session = m.open_session(&c.account, &c.key);
+    let (bridge, inbox) = (m.id(BRIDGE), m.id(INBOX));
+    let account = m.id_select(&c.forced, &bridge, &c.account);
+    // The inbox is for what is forced alone: no key's signature can seal it.
+    let is_bridge = m.id_equal(&account, &bridge);
+    let alone = m.same(&is_bridge, &c.forced);
+    m.check(&alone);
+    let is_inbox = m.id_equal(&c.key, &inbox);
+    m.check_if(&c.forced, &is_inbox);
+
+    let mut session = m.open_session(&account, &c.key);
     // The sequencer lets no instruction in without a signature; without a key there is none.
     m.check(&session.live);
     session.head = m.absorb(&session.head, &c.cells, &session.sequence);
     session.sequence = id_plus_one(m, &session.sequence);
+    // What is forced needs no seal: Ethereum has the same chain.
+    let signed = m.not(&c.forced);
     let sealed = m.not(&session.unsealed);
-    session.unsealed = m.bit(true);
+    let newly = m.and(&sealed, &signed);
+    session.unsealed = m.or(&session.unsealed, &signed);
     let (expiry, withdraws) = (session.expiry.clone(), session.withdraws.clone());
-    m.close_session(&c.account, &c.key, session);
+    m.close_session(&account, &c.key, session);
 
     let mut system = m.open_system();
-    let newly = m.id_of(&sealed);
+    let newly = m.id_of(&newly);
     system.unsealed = m.id_add(&system.unsealed, &newly);
     let valid = m.word_at_most(&system.time, &expiry);
     m.close_system(system);
 
     let expired = m.not(&valid);
     let always = m.bit(true);
-    m.goto(&always, Next::Command(Grant { sequence, key: c.key, expired, withdraws }));
+    m.goto(&always, Next::Command(Grant { sequence, account, key: c.key, expired, withdraws }));
 }
 
 /// Checks that the session's key has signed its head: all that it has asked for so far.
@@ -59,15 +72,15 @@ pub fn seal<M: Machine>(m: &mut M, sequence: Id<M>, c: SealFields<M::V>) {
     m.goto(&always, Next::Idle(sequence));
 }
 
-/// Gives an account its owner, if the operator says so.
+/// Gives an account its owner, if the registrar says so.
 #[inline(always)]
 pub fn open<M: Machine>(m: &mut M, grant: Grant<M::V>, c: OpenFields<M::V>) {
-    let mut signer = m.open_session(&c.sender, &grant.key);
+    let mut signer = m.open_session(&grant.account, &grant.key);
     let zero = m.id(0);
     signer.head = m.absorb(&signer.head, &c.owner, &zero);
-    m.close_session(&c.sender, &grant.key, signer);
+    m.close_session(&grant.account, &grant.key, signer);
 
-    let (mut guard, _) = operator_only(m, &grant, &c.sender);
+    let (mut guard, _) = registrar_only(m, &grant);
     let owner = m.open_owner(&c.account);
     guard.refuse(m, &owner.open, Reject::AccountOpen);
     let new =
@@ -76,20 +89,20 @@ pub fn open<M: Machine>(m: &mut M, grant: Grant<M::V>, c: OpenFields<M::V>) {
     finish(m, &grant.sequence, &guard);
 }
 
-/// Registers a session key, or replaces one, if the operator says so.
+/// Registers a session key, or replaces one, if the registrar says so.
 #[inline(always)]
 pub fn register<M: Machine>(m: &mut M, grant: Grant<M::V>, c: RegisterFields<M::V>) {
-    let mut signer = m.open_session(&c.sender, &grant.key);
+    let mut signer = m.open_session(&grant.account, &grant.key);
     let zero = m.id(0);
     for block in [&c.x, &c.y] {
         signer.head = m.absorb(&signer.head, block, &zero);
     }
-    m.close_session(&c.sender, &grant.key, signer);
+    m.close_session(&grant.account, &grant.key, signer);
 
-    let (mut guard, by_operator) = operator_only(m, &grant, &c.sender);
+    let (mut guard, by_registrar) = registrar_only(m, &grant);
     let owner = m.peek_owner(&c.account);
     guard.refuse_unless(m, &owner.open, Reject::AccountNotOpen);
-    let own = is_own_key(m, &grant, &c.sender, &c.account, &c.key);
+    let own = is_own_key(m, &grant, &c.account, &c.key);
     guard.refuse(m, &own, Reject::OwnKey);
     let old = m.open_session(&c.account, &c.key);
     let fresh = m.not(&old.live);
@@ -101,7 +114,7 @@ pub fn register<M: Machine>(m: &mut M, grant: Grant<M::V>, c: RegisterFields<M::
     let last = m.id(GENERATIONS_MAX - 1);
     let room = m.id_less(&old.generation, &last);
     guard.refuse_unless(m, &room, Reject::KeyWornOut);
-    check_sealed(m, &by_operator, &own, &old);
+    check_sealed(m, &by_registrar, &own, &old);
 
     let deployment = m.peek_deployment();
     let generation = id_plus_one(m, &old.generation);
@@ -125,15 +138,15 @@ pub fn register<M: Machine>(m: &mut M, grant: Grant<M::V>, c: RegisterFields<M::
     finish(m, &grant.sequence, &guard);
 }
 
-/// Takes a session key away, if the operator says so.
+/// Takes a session key away, if the registrar says so.
 #[inline(always)]
 pub fn revoke<M: Machine>(m: &mut M, grant: Grant<M::V>, c: RevokeFields<M::V>) {
-    let (mut guard, by_operator) = operator_only(m, &grant, &c.sender);
-    let own = is_own_key(m, &grant, &c.sender, &c.account, &c.key);
+    let (mut guard, by_registrar) = registrar_only(m, &grant);
+    let own = is_own_key(m, &grant, &c.account, &c.key);
     guard.refuse(m, &own, Reject::OwnKey);
     let old = m.open_session(&c.account, &c.key);
     guard.refuse_unless(m, &old.live, Reject::KeyUnknown);
-    check_sealed(m, &by_operator, &own, &old);
+    check_sealed(m, &by_registrar, &own, &old);
 
     let (no, zero, never) = (m.bit(false), m.id(0), m.word(0));
     let (no_key, no_head) = (m.fields_zero(), m.fields_zero());
@@ -151,30 +164,30 @@ pub fn revoke<M: Machine>(m: &mut M, grant: Grant<M::V>, c: RevokeFields<M::V>) 
     finish(m, &grant.sequence, &guard);
 }
 
-/// The guards that the operator's commands begin with, and whether it is the operator that asks.
+/// The guards that the registrar's commands begin with, and whether it is the registrar that asks.
 #[inline(always)]
-fn operator_only<M: Machine>(m: &mut M, grant: &Grant<M::V>, sender: &Id<M>) -> (Guard<M>, Bit<M>) {
+fn registrar_only<M: Machine>(m: &mut M, grant: &Grant<M::V>) -> (Guard<M>, Bit<M>) {
     let system = m.peek_system();
     let mut guard = Guard::granted(m, grant);
-    let is_operator = m.id_equal(sender, &system.operator);
-    guard.refuse_unless(m, &is_operator, Reject::NotOperator);
-    (guard, is_operator)
+    let is_registrar = m.id_equal(&grant.account, &system.registrar);
+    guard.refuse_unless(m, &is_registrar, Reject::NotOperator);
+    (guard, is_registrar)
 }
 
 /// The place that a command is about is that of the key that signs it. (Its own signature would be due under a key that is gone.)
 #[inline(always)]
-fn is_own_key<M: Machine>(m: &mut M, grant: &Grant<M::V>, sender: &Id<M>, account: &Id<M>, key: &Id<M>) -> Bit<M> {
-    let same_account = m.id_equal(sender, account);
+fn is_own_key<M: Machine>(m: &mut M, grant: &Grant<M::V>, account: &Id<M>, key: &Id<M>) -> Bit<M> {
+    let same_account = m.id_equal(&grant.account, account);
     let same_key = m.id_equal(&grant.key, key);
     m.and(&same_account, &same_key)
 }
 
-/// A key that goes must not leave instructions behind that its signature does not cover. So when the operator asks for it, the key is sealed first, whatever
+/// A key that goes must not leave instructions behind that its signature does not cover. So when the registrar asks for it, the key is sealed first, whatever
 /// becomes of the command. (Not for its own key: its own command would be among them, and is refused. Nor for anybody else's asking, which costs no one a seal.)
 #[inline(always)]
-fn check_sealed<M: Machine>(m: &mut M, by_operator: &Bit<M>, own: &Bit<M>, old: &Session<M::V>) {
+fn check_sealed<M: Machine>(m: &mut M, by_registrar: &Bit<M>, own: &Bit<M>, old: &Session<M::V>) {
     let (other, sealed) = (m.not(own), m.not(&old.unsealed));
-    let due = m.and(by_operator, &other);
+    let due = m.and(by_registrar, &other);
     m.check_if(&due, &sealed);
 }
 

@@ -1,15 +1,18 @@
 //! Deposits and withdrawals.
 
-use holdfast_protocol::{Reject, limits::DEPOSITS_MAX};
+use holdfast_protocol::{
+    Reject,
+    limits::{BRIDGE, DEPOSITS_MAX, PAYOUTS},
+};
 
 use super::{Guard, finish, id_plus_one, last_entry, margin_of, meets_initial};
 use crate::{
     fields::{DepositFields, WithdrawFields},
     flow::{Frame, Grant, Label, Next, PayoutFrame, Verdict},
-    machine::{Int, Machine, Wide},
+    machine::{Bit, Id, Int, Machine, Wide},
 };
 
-/// Credits an account's collateral, if the operator says so.
+/// Credits an account's collateral, if the registrar says so.
 #[inline(always)]
 pub fn deposit<M: Machine>(m: &mut M, grant: Grant<M::V>, c: DepositFields<M::V>) {
     let amount: Int<M, 6> = m.int_nonnegative(&c.amount);
@@ -17,8 +20,8 @@ pub fn deposit<M: Machine>(m: &mut M, grant: Grant<M::V>, c: DepositFields<M::V>
     let owner = m.peek_owner(&c.account);
     let mut system = m.open_system();
     let mut guard = Guard::granted(m, &grant);
-    let is_operator = m.id_equal(&c.sender, &system.operator);
-    guard.refuse_unless(m, &is_operator, Reject::NotOperator);
+    let is_registrar = m.id_equal(&grant.account, &system.registrar);
+    guard.refuse_unless(m, &is_registrar, Reject::NotOperator);
     guard.refuse_unless(m, &owner.open, Reject::AccountNotOpen);
     let nothing = m.int_is_zero(&amount);
     guard.refuse(m, &nothing, Reject::AmountZero);
@@ -76,6 +79,7 @@ pub fn payout<M: Machine>(m: &mut M, frame: PayoutFrame<M::V>, verdict: Verdict<
     let mut guard = Guard::new(m);
     let met = meets_initial(m, &verdict);
     guard.refuse_unless(m, &met, Reject::InsufficientMargin);
+    pay(m, &guard.ok, &id, &amount);
     let amount: Int<M, 6> = m.int_nonnegative(&amount);
 
     let mut system = m.open_system();
@@ -96,7 +100,20 @@ pub fn payout<M: Machine>(m: &mut M, frame: PayoutFrame<M::V>, verdict: Verdict<
     finish(m, &sequence, &guard);
 }
 
-fn exceeds_deposits_max<M: Machine>(m: &mut M, deposits: &Wide<M, 7>) -> crate::machine::Bit<M> {
+/// The chain of withdrawals absorbs one: Ethereum pays what is on it.
+#[inline(always)]
+fn pay<M: Machine>(m: &mut M, enabled: &Bit<M>, account: &Id<M>, amount: &Wide<M, 6>) {
+    let (bridge, place) = (m.id(BRIDGE), m.id(PAYOUTS));
+    let mut payouts = m.open_session(&bridge, &place);
+    let block = m.fields_of_transfer(account, amount);
+    let head = m.absorb(&payouts.head, &block, &payouts.sequence);
+    payouts.head = m.fields_select(enabled, &head, &payouts.head);
+    let one = m.id_of(enabled);
+    payouts.sequence = m.id_add(&payouts.sequence, &one);
+    m.close_session(&bridge, &place, payouts);
+}
+
+fn exceeds_deposits_max<M: Machine>(m: &mut M, deposits: &Wide<M, 7>) -> Bit<M> {
     let deposits = m.int_nonnegative(deposits);
     let max = wide_power::<M>(m);
     let max = m.int_nonnegative(&max);
@@ -114,7 +131,7 @@ fn wide_power<M: Machine>(m: &mut M) -> Wide<M, 7> {
 
 fn select_wide<M: Machine>(
     m: &mut M,
-    condition: &crate::machine::Bit<M>,
+    condition: &Bit<M>,
     then: &Wide<M, 7>,
     otherwise: &Wide<M, 7>,
 ) -> Wide<M, 7> {

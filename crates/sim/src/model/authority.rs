@@ -45,6 +45,8 @@ pub(super) struct Grant {
     pub key: KeyIndex,
     pub expired: bool,
     pub withdraws: bool,
+    /// Ethereum asks.
+    pub forced: bool,
 }
 
 impl Authority {
@@ -137,12 +139,21 @@ impl Model {
         if self.seal_due(instruction).is_some() {
             return None;
         }
+        if instruction.is_forced() {
+            self.forced += u32::from(self.settled);
+            return self.settled.then_some(Grant {
+                key: instruction.key,
+                expired: false,
+                withdraws: true,
+                forced: true,
+            });
+        }
         let now = self.time;
         let (account, key) = instruction.session();
         let session = self.session_mut(account, key).filter(|session| session.sequence < limits::SEQUENCE_MAX)?;
         session.sequence += 1;
         session.unsealed = true;
-        let grant = Grant { key, expired: now > session.expiry, withdraws: session.withdraws };
+        let grant = Grant { key, expired: now > session.expiry, withdraws: session.withdraws, forced: false };
         let last_moment = now == session.expiry;
         self.touched.sessions.insert((account, key));
         self.hit_if(last_moment, Branch::KeyInItsLastMoment);
@@ -150,9 +161,14 @@ impl Model {
         Some(grant)
     }
 
-    pub(super) fn open(&mut self, open: &Open) -> Result<(), Reject> {
+    /// Who opens accounts, registers keys and credits deposits: Ethereum where a contract holds the money, else the operator.
+    pub(super) fn is_registrar(&self, grant: &Grant, sender: AccountId) -> bool {
+        if self.settled { grant.forced } else { sender == self.operator }
+    }
+
+    pub(super) fn open(&mut self, grant: &Grant, open: &Open) -> Result<(), Reject> {
         let Open { sender, account, owner } = *open;
-        ensure(sender == self.operator, Reject::NotOperator)?;
+        ensure(self.is_registrar(grant, sender), Reject::NotOperator)?;
         ensure(self.owner(account).is_none(), Reject::AccountOpen)?;
 
         self.touched.accounts.insert(account);
@@ -163,7 +179,7 @@ impl Model {
 
     pub(super) fn register(&mut self, grant: &Grant, register: &Register) -> Result<(), Reject> {
         let Register { sender, account, key, replaces, withdraws, expiry, public_key } = *register;
-        ensure(sender == self.operator, Reject::NotOperator)?;
+        ensure(self.is_registrar(grant, sender), Reject::NotOperator)?;
         ensure(self.owner(account).is_some(), Reject::AccountNotOpen)?;
         let old = self.session(account, key);
         let held = old.public_key.is_some();
@@ -199,7 +215,7 @@ impl Model {
 
     pub(super) fn revoke(&mut self, grant: &Grant, revoke: &Revoke) -> Result<(), Reject> {
         let Revoke { sender, account, key } = *revoke;
-        ensure(sender == self.operator, Reject::NotOperator)?;
+        ensure(self.is_registrar(grant, sender), Reject::NotOperator)?;
         ensure((sender, grant.key) != (account, key), Reject::OwnKey)?;
         let old = self.session(account, key);
         if old.public_key.is_none() {

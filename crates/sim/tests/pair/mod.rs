@@ -13,9 +13,10 @@ use holdfast_exchange::{
 };
 use holdfast_protocol::{
     AccountId, Address, Command, Genesis, Instruction, KeyIndex, MarketId, OrderId, Outcome, Price, Register, Side,
-    Size, TimeMs,
+    Size, TimeMs, Withdraw,
     authority::{head_absorb, head_start},
-    cells::owner_from_cells,
+    cells::{PART_BITS, absorb, owner_from_cells},
+    command::{INBOX, PAYOUTS},
     limits,
 };
 use holdfast_sim::{
@@ -105,6 +106,9 @@ impl Venue for Exchange {
         SystemState {
             time: TimeMs::new(system.time).expect("a time"),
             operator: AccountId::new(system.operator).expect("an account"),
+            settled: system.registrar == limits::BRIDGE,
+            forced: self.engine.store().session_of(INBOX).sequence,
+            payouts: self.engine.store().session_of(PAYOUTS).sequence,
             deposits: system.deposits.into(),
             free_head: system.free_head,
             fresh: system.fresh,
@@ -247,6 +251,7 @@ impl Pair {
                 self.seal(account, key);
             }
             let before = self.exchange.engine.store().session_of(instruction.session()).clone();
+            let payouts = self.exchange.engine.store().session_of(PAYOUTS).clone();
             let expected = self.model.apply(instruction);
             let got = self.exchange.apply(instruction);
             same("outcome", &expected, &got)?;
@@ -256,6 +261,13 @@ impl Pair {
             if got.is_some() && self.applied.is_multiple_of(HEAD_EVERY) {
                 let expected = head_absorb(&before.head, before.sequence, instruction);
                 same("head", &expected, &self.head(instruction.session()))?;
+            }
+            if let (Some(Outcome::Accepted), Command::Withdraw(Withdraw { account, amount })) =
+                (got, &instruction.command)
+            {
+                let part = |index: u32| (amount.get() >> (index * PART_BITS)) as u32 & ((1 << PART_BITS) - 1);
+                let block = [account.get(), part(0), part(1), part(2), 0, 0, 0];
+                same("payouts", &absorb(&payouts.head, &block, payouts.sequence), &self.head(PAYOUTS))?;
             }
             if let (Some(Outcome::Accepted), Command::Register(Register { account, key, .. })) =
                 (got, instruction.command)

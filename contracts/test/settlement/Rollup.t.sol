@@ -1,0 +1,571 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {DigestWrong} from "../../src/Cells.sol";
+import {Statement} from "../../src/FinalVerifier.sol";
+import {BlobCount, BlobWrong, Published, WordsLength} from "../../src/Published.sol";
+import {IVerifier, Rollup} from "../../src/Rollup.sol";
+import {IRollup} from "../../src/Settlement.sol";
+import {Bridge, System} from "../../src/StateTree.sol";
+import {Kit, VM} from "./Kit.sol";
+
+contract RollupTest is Kit {
+    /// @dev The generator of BLS12-381's first group, and the first power of the ceremony's secret, of which p(X) = X is the polynomial.
+    bytes private constant ONE =
+        hex"97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb";
+    bytes private constant TAU =
+        hex"ad3eb50121139aa34db1d545093ac9374ab7bca2c0f3bf28e27c8dcd8fc7cb42d25926fc0c97b336e9f0fb35e5a04c81";
+    bytes private constant NOTHING =
+        hex"c00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
+    bytes32 private constant CHAIN = bytes32(uint256(0x1234));
+    uint256 private constant R = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001;
+
+    // Construction.
+
+    function _parts() private view returns (Rollup.Parts memory parts) {
+        return Rollup.Parts(
+            _rollup.vault(),
+            _rollup.inbox(),
+            _rollup.escape(),
+            _rollup.council(),
+            _reader,
+            _rollup.verifier(),
+            SEGMENT_KEY,
+            OPERATOR
+        );
+    }
+
+    function testConstruction() external {
+        Rollup.Genesis memory genesis = _genesis(GENESIS);
+        for (uint256 i = 0; i < 4; i++) {
+            Rollup.Parts memory parts = _parts();
+            if (i == 0) parts.vault = parts.vault.cap() == 0 ? parts.vault : _zero().vault;
+            if (i == 1) parts.escape = _zero().escape;
+            if (i == 2) parts.council = _zero().council;
+            if (i == 3) parts.verifier = IVerifier(address(0));
+            VM.expectRevert(abi.encodeWithSelector(Rollup.ZeroAddress.selector));
+            new Rollup(parts, genesis);
+        }
+        System memory system;
+        system.deposits = 1;
+        genesis.system = abi.encode(system);
+        _genesisWrong(genesis);
+        (system.deposits, system.batches) = (0, 1);
+        genesis.system = abi.encode(system);
+        _genesisWrong(genesis);
+        genesis = _genesis(GENESIS);
+        genesis.deployment = abi.encode(bytes32(uint256(5)));
+        _genesisWrong(genesis);
+        bytes32 head = _inbox.headAt(0);
+        Bridge[4] memory bridges =
+            [Bridge(1, head, 0, 0), Bridge(0, 0, 0, 0), Bridge(0, head, 1, 0), Bridge(0, head, 0, head)];
+        for (uint256 i = 0; i < 4; i++) {
+            genesis = _genesis(GENESIS);
+            genesis.bridge = abi.encode(bridges[i]);
+            _genesisWrong(genesis);
+        }
+    }
+
+    function _zero() private pure returns (Rollup.Parts memory parts) {}
+
+    function _genesisWrong(Rollup.Genesis memory genesis) private {
+        Rollup.Parts memory parts = _parts();
+        VM.expectRevert(abi.encodeWithSelector(Rollup.GenesisWrong.selector));
+        new Rollup(parts, genesis);
+    }
+
+    // Commitments.
+
+    function _commitRefused(uint256 batch, bytes32 chain, uint64 time, bytes memory words, bytes memory data) private {
+        VM.prank(OPERATOR);
+        VM.expectRevert(data);
+        _rollup.commit(batch, chain, time, words);
+    }
+
+    function testCommit() external {
+        bytes memory words = abi.encodePacked(uint240(5), uint240(7), uint240(11));
+        bytes32 commitment = keccak256(words);
+        uint256 z = uint256(keccak256(abi.encodePacked(commitment, CHAIN))) % R;
+        uint256 value = addmod(mulmod(addmod(mulmod(5, z, R), 7, R), z, R), 11, R);
+        bytes32 digest = Published.digest(CHAIN, z, value, _now());
+        VM.expectEmit(address(_rollup));
+        emit IRollup.Committed(1, CHAIN, commitment, digest, _now(), 0);
+        VM.prank(OPERATOR);
+        _rollup.commit(1, CHAIN, _now(), words);
+        (bytes32 stored, uint64 time, uint64 committedAt) = _rollup.batches(1);
+        _eq(stored, digest, "digest");
+        _eq(time, START * 1000, "time");
+        _eq(committedAt, START, "committed at");
+        _eq(_rollup.batchCommitted(), 1, "committed");
+        _eq(_rollup.batchFinal(), 0, "final");
+    }
+
+    function testFuzzEvaluation(bytes32 seed, uint8 count) external {
+        bytes memory words = "";
+        uint256[] memory values = new uint256[](count);
+        for (uint256 i = 0; i < count; i++) {
+            values[i] = uint256(keccak256(abi.encode(seed, i))) >> 16;
+            // Some of the largest.
+            if (values[i] & 7 == 0) values[i] = type(uint240).max;
+            words = abi.encodePacked(words, uint240(values[i]));
+        }
+        uint256 z = uint256(keccak256(abi.encodePacked(keccak256(words), CHAIN))) % R;
+        uint256 value = 0;
+        uint256 power = 1;
+        for (uint256 i = count; i > 0; i--) {
+            value = addmod(value, mulmod(values[i - 1], power, R), R);
+            power = mulmod(power, z, R);
+        }
+        VM.prank(OPERATOR);
+        _rollup.commit(1, CHAIN, _now(), words);
+        (bytes32 stored,,) = _rollup.batches(1);
+        _eq(stored, Published.digest(CHAIN, z, value, _now()), "digest");
+    }
+
+    function testCommitRefuses() external {
+        VM.expectRevert(abi.encodeWithSelector(Rollup.NotAllowed.selector, address(this)));
+        _rollup.commit(1, CHAIN, _now(), "");
+        IRollup.Blob[] memory blobs = new IRollup.Blob[](1);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.NotAllowed.selector, address(this)));
+        _rollup.commitBlobs(1, CHAIN, _now(), blobs);
+        _commitRefused(2, CHAIN, _now(), "", abi.encodeWithSelector(Rollup.BatchWrong.selector, 1, 2));
+        _commitRefused(0, CHAIN, _now(), "", abi.encodeWithSelector(Rollup.BatchWrong.selector, 1, 0));
+        _commitRefused(1, CHAIN, _now(), new bytes(31), abi.encodeWithSelector(WordsLength.selector, 31));
+        for (uint256 cell = 0; cell < 8; cell++) {
+            bytes32 chain = bytes32(uint256(0x78000001) << (32 * cell));
+            _commitRefused(1, chain, _now(), "", abi.encodeWithSelector(DigestWrong.selector, chain));
+            chain = bytes32(uint256(0xffffffff) << (32 * cell));
+            _commitRefused(1, chain, _now(), "", abi.encodeWithSelector(DigestWrong.selector, chain));
+        }
+        _commit(0);
+        // The same one again.
+        _commitRefused(1, CHAIN, _now(), "", abi.encodeWithSelector(Rollup.BatchWrong.selector, 2, 1));
+    }
+
+    function testTimes() external {
+        VM.warp(START + 10 days);
+        uint256 earliest = (START + 9 days) * 1000;
+        uint256 latest = (START + 10 days + 900) * 1000;
+        uint256[2] memory wrong = [earliest - 1, latest + 1];
+        for (uint256 i = 0; i < 2; i++) {
+            bytes memory data = abi.encodeWithSelector(Rollup.TimeRange.selector, earliest, latest, wrong[i]);
+            _commitRefused(1, CHAIN, uint64(wrong[i]), "", data);
+        }
+        VM.prank(OPERATOR);
+        _rollup.commit(1, CHAIN, uint64(earliest), "");
+        VM.prank(OPERATOR);
+        _rollup.commit(2, CHAIN, uint64(latest), "");
+        // Not before the one before.
+        bytes memory before = abi.encodeWithSelector(Rollup.TimeRange.selector, latest, latest, latest - 1);
+        _commitRefused(3, CHAIN, uint64(latest - 1), "", before);
+        VM.prank(OPERATOR);
+        _rollup.commit(3, CHAIN, uint64(latest), "");
+        _finalise();
+        before = abi.encodeWithSelector(Rollup.TimeRange.selector, latest, latest, 5);
+        _commitRefused(4, CHAIN, 5, "", before);
+    }
+
+    function testNotBeforeTheGenesis() external {
+        uint256 latest = (START + 900) * 1000;
+        bytes memory data = abi.encodeWithSelector(Rollup.TimeRange.selector, START * 1000, latest, START * 1000 - 1);
+        _commitRefused(1, CHAIN, uint64(START * 1000 - 1), "", data);
+    }
+
+    // Blobs.
+
+    function _versioned(bytes memory commitment) private pure returns (bytes32) {
+        return bytes32((uint256(sha256(commitment)) & (type(uint256).max >> 8)) | (1 << 248));
+    }
+
+    function _blobHashes(uint256 count) private returns (bytes32[] memory hashes) {
+        hashes = new bytes32[](count);
+        for (uint256 i = 0; i < count; i++) {
+            hashes[i] = _versioned(i == 0 ? TAU : ONE);
+        }
+        VM.blobhashes(hashes);
+    }
+
+    /// @dev The first blob's polynomial is X, those of the others are 1.
+    function _blobs(uint256 count, uint256 z) private pure returns (IRollup.Blob[] memory blobs) {
+        blobs = new IRollup.Blob[](count);
+        for (uint256 i = 0; i < count; i++) {
+            blobs[i] = i == 0 ? IRollup.Blob(bytes32(z), TAU, ONE) : IRollup.Blob(bytes32(uint256(1)), ONE, NOTHING);
+        }
+    }
+
+    function _point(bytes32[] memory hashes) private pure returns (bytes32 commitment, uint256 z) {
+        commitment = keccak256(abi.encodePacked(hashes));
+        z = uint256(keccak256(abi.encodePacked(commitment, CHAIN))) % R;
+    }
+
+    function testBlobs() external {
+        for (uint256 count = 1; count <= 3; count++) {
+            (bytes32 commitment, uint256 z) = _point(_blobHashes(count));
+            uint256 step = z;
+            for (uint256 i = 0; i < 12; i++) {
+                step = mulmod(step, step, R);
+            }
+            uint256 value = z;
+            if (count > 1) value = addmod(value, step, R);
+            if (count > 2) value = addmod(value, mulmod(step, step, R), R);
+            bytes32 digest = Published.digest(CHAIN, z, value, _now());
+            VM.expectEmit(address(_rollup));
+            emit IRollup.Committed(count, CHAIN, commitment, digest, _now(), count);
+            VM.prank(OPERATOR);
+            _rollup.commitBlobs(count, CHAIN, _now(), _blobs(count, z));
+        }
+    }
+
+    function _blobsRefused(IRollup.Blob[] memory blobs, bytes memory data) private {
+        VM.prank(OPERATOR);
+        VM.expectRevert(data);
+        _rollup.commitBlobs(1, CHAIN, uint64(START * 1000), blobs);
+    }
+
+    function testBlobsRefused() external {
+        (, uint256 z) = _point(_blobHashes(2));
+        // Not all of them, more than there are, none.
+        _blobsRefused(_blobs(1, z), abi.encodeWithSelector(BlobCount.selector, 1));
+        _blobsRefused(_blobs(3, z), abi.encodeWithSelector(BlobCount.selector, 3));
+        _blobsRefused(_blobs(0, z), abi.encodeWithSelector(BlobCount.selector, 0));
+        bytes memory first = abi.encodeWithSelector(BlobWrong.selector, 0);
+        IRollup.Blob[] memory blobs = _blobs(2, z);
+        blobs[0].y = bytes32(z + 1);
+        _blobsRefused(blobs, first);
+        // The same value, not canonical.
+        blobs[0].y = bytes32(z + R);
+        _blobsRefused(blobs, first);
+        blobs = _blobs(2, z);
+        blobs[0].commitment = ONE;
+        _blobsRefused(blobs, first);
+        blobs = _blobs(2, z);
+        blobs[0].proof = NOTHING;
+        _blobsRefused(blobs, first);
+        blobs = _blobs(2, z);
+        blobs[0].proof = abi.encodePacked(ONE, uint8(0));
+        _blobsRefused(blobs, first);
+        // Lengths that add up.
+        blobs[0].commitment = hex"";
+        blobs[0].proof = abi.encodePacked(TAU, ONE);
+        _blobsRefused(blobs, first);
+        blobs = _blobs(2, z);
+        (blobs[0], blobs[1]) = (blobs[1], blobs[0]);
+        _blobsRefused(blobs, abi.encodeWithSelector(BlobWrong.selector, 1));
+        // Another transaction's.
+        bytes32[] memory none = new bytes32[](0);
+        VM.blobhashes(none);
+        _blobsRefused(_blobs(2, z), abi.encodeWithSelector(BlobCount.selector, 2));
+    }
+
+    // Finality.
+
+    function testFinalise() external {
+        _deposit(ALICE, 1000);
+        _commit(1);
+        _commit(0);
+        _commit(3);
+        VM.warp(START + 60);
+        uint64 time = _rollup.timeFinal();
+        Statement memory statement = _statement(2);
+        _verifier.set(statement);
+        VM.expectEmit(address(_rollup));
+        emit IRollup.Final(2, statement.rootNew, 2, 0);
+        _rollup.finalise("", _bridge(2));
+        _eq(_rollup.root(), statement.rootNew, "root");
+        _eq(_rollup.batchFinal(), 2, "final");
+        _eq(_rollup.batchCommitted(), 3, "committed");
+        _eq(_rollup.inboxConsumed(), 2, "consumed");
+        _eq(_rollup.finalSince(), START + 60, "since");
+        _eq(_rollup.timeFinal(), time, "time");
+        _finalise();
+        _eq(_rollup.batchFinal(), 3, "the rest");
+    }
+
+    function _finaliseRefused(Statement memory statement, bytes memory data) private {
+        bytes memory opening = _bridge(_inbox.count());
+        _verifier.set(statement);
+        VM.expectRevert(data);
+        _rollup.finalise("", opening);
+    }
+
+    function testFinaliseRefuses() external {
+        _commit(1);
+        VM.warp(START + 60);
+        _commit(2);
+        bytes32 one = bytes32(uint256(0x111));
+        Statement memory s = _statement(2);
+        s.rootOld = one;
+        _finaliseRefused(s, abi.encodeWithSelector(Rollup.RootOldWrong.selector, GENESIS, one));
+        s = _statement(2);
+        s.segmentKey = one;
+        _finaliseRefused(s, abi.encodeWithSelector(Rollup.SegmentKeyWrong.selector, SEGMENT_KEY, one));
+        s = _statement(2);
+        s.batchFirst = 2;
+        _finaliseRefused(s, abi.encodeWithSelector(Rollup.BatchWrong.selector, 1, 2));
+        s = _statement(2);
+        s.batchLast = 3;
+        _finaliseRefused(s, abi.encodeWithSelector(Rollup.NotCommitted.selector, 3));
+        s.batchLast = 0;
+        _finaliseRefused(s, abi.encodeWithSelector(Rollup.NotCommitted.selector, 0));
+        s = _statement(2);
+        s.timeStart++;
+        _finaliseRefused(s, abi.encodeWithSelector(Rollup.TimeWrong.selector, START * 1000, START * 1000 + 1));
+        s = _statement(2);
+        s.timeEnd--;
+        _finaliseRefused(s, abi.encodeWithSelector(Rollup.TimeWrong.selector, s.timeEnd + 1, s.timeEnd));
+        s = _statement(2);
+        bytes32 data = s.data;
+        s.data = one;
+        _finaliseRefused(s, abi.encodeWithSelector(Rollup.DataWrong.selector, data, one));
+        // The data of one of two batches.
+        s = _statement(1);
+        bytes32 part = s.data;
+        s = _statement(2);
+        s.data = part;
+        _finaliseRefused(s, abi.encodeWithSelector(Rollup.DataWrong.selector, data, part));
+        _finalise();
+        // The same proof again.
+        s = _statement(2);
+        (s.rootOld, s.batchFirst, s.data) = (GENESIS, 1, data);
+        _finaliseRefused(s, abi.encodeWithSelector(Rollup.RootOldWrong.selector, _rollup.root(), GENESIS));
+    }
+
+    function _bridgeRefused(Bridge memory bridge, bytes memory data) private {
+        VM.expectRevert(data);
+        _rollup.finalise("", abi.encode(bridge));
+    }
+
+    function testTheInboxIsEthereums() external {
+        _deposit(ALICE, 1000);
+        _commit(0);
+        _finalise();
+        _deposit(BOB, 1000);
+        _commit(0);
+        _verifier.set(_statement(2));
+        bytes32 three = _inbox.headAt(3);
+        bytes32 four = _inbox.headAt(4);
+        bytes32 one = _inbox.headAt(1);
+        _bridgeRefused(Bridge(5, four, 0, 0), abi.encodeWithSelector(Rollup.InboxRange.selector, 5));
+        _bridgeRefused(Bridge(1, one, 0, 0), abi.encodeWithSelector(Rollup.InboxRange.selector, 1));
+        // An entry skipped: as many, with another head.
+        _bridgeRefused(Bridge(3, four, 0, 0), abi.encodeWithSelector(Rollup.InboxHeadWrong.selector, three, four));
+        _bridgeRefused(Bridge(4, three, 0, 0), abi.encodeWithSelector(Rollup.InboxHeadWrong.selector, four, three));
+        _rollup.finalise("", abi.encode(Bridge(3, three, 0, 0)));
+        _eq(_rollup.inboxConsumed(), 3, "consumed");
+    }
+
+    function testNoEntryThatIsDueIsLeftOut() external {
+        _deposit(ALICE, 1000);
+        VM.warp(START + 1);
+        _deposit(ALICE, 1000);
+        VM.warp(START + 24 hours);
+        _commit(0);
+        VM.warp(START + 24 hours + 1);
+        _commit(0);
+        // When the second was committed, the first entries were older than a day. When the first was, none was.
+        _verifier.set(_statement(2));
+        bytes memory opening = _bridge(1);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.EntryLeftOut.selector, 1));
+        _rollup.finalise("", opening);
+        _verifier.set(_statement(1));
+        _rollup.finalise("", _bridge(0));
+        _verifier.set(_statement(2));
+        _rollup.finalise("", _bridge(2));
+        _eq(_rollup.inboxConsumed(), 2, "consumed");
+    }
+
+    // Payouts.
+
+    function testPayouts() external {
+        _deposit(ALICE, 1000);
+        _deposit(BOB, 1000);
+        _payout(3, 10);
+        _payout(4, 20);
+        _commit(0);
+        _finalise();
+        _payout(3, 30);
+        _payout(2, 40);
+        _payout(3, 50);
+        _commit(0);
+        _finalise();
+        _eq(_rollup.payoutCount(), 5, "count");
+        (uint256 runs, uint256 from, uint256 to, bytes32 head) = _rollup.unpaid();
+        require(runs == 2 && from == 2 && to == 5 && head == _payoutHeads[5], "two runs");
+        VM.expectEmit(address(_rollup));
+        emit IRollup.Paid(4, 3, 50);
+        VM.expectEmit(address(_rollup));
+        emit IRollup.Paid(3, 2, 40);
+        _rollup.pay(_payoutsFrom(3));
+        (runs, from, to, head) = _rollup.unpaid();
+        require(runs == 2 && from == 2 && to == 3 && head == _payoutHeads[3], "one is left");
+        _rollup.pay(_payoutsFrom(2));
+        (runs, from, to, head) = _rollup.unpaid();
+        require(runs == 1 && from == 0 && to == 2 && head == _payoutHeads[2], "the earlier run");
+        _rollup.pay(_payoutsFrom(0));
+        (runs, from, to, head) = _rollup.unpaid();
+        require(runs == 0 && from == 0 && to == 0 && head == 0, "all are paid");
+        _eq(_vault.claimable(ALICE), 90, "alice");
+        _eq(_vault.claimable(BOB), 20, "bob");
+        _eq(_vault.claimable(ORACLE), 40, "an account of the genesis");
+        IRollup.Payout[] memory again = new IRollup.Payout[](1);
+        again[0] = _payouts[0];
+        VM.expectRevert(abi.encodeWithSelector(Rollup.NothingToPay.selector));
+        _rollup.pay(again);
+        _settle(4, 5);
+        _rollup.pay(_payoutsFrom(5));
+        _eq(_vault.claimable(BOB), 25, "the next one");
+    }
+
+    /// @dev In one call, over the border between two runs.
+    function testPayoutsOfTwoRunsAtOnce() external {
+        _deposit(ALICE, 1000);
+        _settle(3, 1);
+        _settle(3, 2);
+        IRollup.Payout[] memory both = new IRollup.Payout[](2);
+        (both[0], both[1]) = (_payouts[1], _payouts[0]);
+        _rollup.pay(both);
+        _eq(_vault.claimable(ALICE), 3, "both");
+    }
+
+    function testPayoutsRefuse() external {
+        _deposit(ALICE, 1000);
+        _deposit(BOB, 1000);
+        _payout(3, 10);
+        _payout(4, 20);
+        _commit(0);
+        _finalise();
+        bytes memory wrong = abi.encodeWithSelector(Rollup.PayoutWrong.selector, 1);
+        IRollup.Payout memory good = _payouts[1];
+        _payRefused(_payouts[0], wrong);
+        _payRefused(IRollup.Payout(3, 20, good.headBefore), wrong);
+        _payRefused(IRollup.Payout(4, 21, good.headBefore), wrong);
+        _payRefused(IRollup.Payout(4, 20, _payoutHeads[0]), wrong);
+        // What the cells do not hold is not dropped.
+        _payRefused(IRollup.Payout(4, 20 + (1 << 84), good.headBefore), wrong);
+        _payRefused(IRollup.Payout(4, 20 + (1 << 255), good.headBefore), wrong);
+        _payRefused(IRollup.Payout(4 + (1 << 32), 20, good.headBefore), wrong);
+        _payRefused(IRollup.Payout(1 << 20, 20, good.headBefore), wrong);
+        // A head before that is the same modulo p, in cells that stay below 2^32.
+        bytes32 other = bytes32(uint256(good.headBefore) + 0x78000001);
+        _payRefused(IRollup.Payout(4, 20, other), abi.encodeWithSelector(DigestWrong.selector, other));
+    }
+
+    function _payRefused(IRollup.Payout memory payout, bytes memory data) private {
+        IRollup.Payout[] memory payouts = new IRollup.Payout[](1);
+        payouts[0] = payout;
+        VM.expectRevert(data);
+        _rollup.pay(payouts);
+    }
+
+    function testPayoutsAdvance() external {
+        _deposit(ALICE, 1000);
+        _settle(3, 1);
+        _settle(3, 2);
+        _commit(0);
+        _verifier.set(_statement(3));
+        bytes32 head = _inbox.headAt(2);
+        bytes32 one = _payoutHeads[1];
+        _bridgeRefused(Bridge(2, head, 1, one), abi.encodeWithSelector(Rollup.PayoutsWrong.selector, 1));
+        _bridgeRefused(Bridge(2, head, 2, one), abi.encodeWithSelector(Rollup.PayoutsWrong.selector, 2));
+        _finalise();
+        (uint256 runs,,,) = _rollup.unpaid();
+        _eq(runs, 2, "no run of none");
+    }
+
+    // Removal.
+
+    function testRemove() external {
+        VM.expectRevert(abi.encodeWithSelector(Rollup.NothingToRemove.selector));
+        _rollup.remove();
+        _commit(0);
+        _finalise();
+        VM.warp(START + 100);
+        _commit(1);
+        VM.warp(START + 2 days);
+        _commit(2);
+        VM.warp(START + 100 + 3 days);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.TooEarly.selector, START + 100 + 3 days));
+        _rollup.remove();
+        VM.warp(START + 101 + 3 days);
+        VM.expectEmit(address(_rollup));
+        emit IRollup.Removed(2, 3);
+        _rollup.remove();
+        _eq(_rollup.batchCommitted(), 1, "committed");
+        Statement memory statement = _statement(1);
+        (statement.batchFirst, statement.batchLast) = (2, 3);
+        _finaliseRefused(statement, abi.encodeWithSelector(Rollup.NotCommitted.selector, 3));
+        VM.expectRevert(abi.encodeWithSelector(Rollup.NothingToRemove.selector));
+        _rollup.remove();
+        // Others take their place, not before what is final.
+        _commit(5);
+        _finalise();
+        _eq(_rollup.batchFinal(), 2, "final");
+    }
+
+    function testAPauseGivesTheProofItsTime() external {
+        _commit(0);
+        VM.warp(START + 2 days);
+        _pause(3 days);
+        VM.warp(START + 4 days);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.IsPaused.selector));
+        _rollup.remove();
+        VM.warp(START + 5 days);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.TooEarly.selector, START + 8 days));
+        _rollup.remove();
+        _finalise();
+    }
+
+    // Pauses and the freeze.
+
+    function testAPauseStopsBatchesOnly() external {
+        _deposit(ALICE, 1000);
+        _settle(3, 10);
+        _commit(0);
+        Statement memory statement = _statement(2);
+        _pause(3 days);
+        bytes memory paused = abi.encodeWithSelector(Rollup.IsPaused.selector);
+        _commitRefused(3, CHAIN, uint64(START * 1000), "", paused);
+        _blobsRefused(new IRollup.Blob[](0), paused);
+        _finaliseRefused(statement, paused);
+        _rollup.pay(_payoutsFrom(0));
+        _vault.claim(ALICE);
+        VM.warp(START + 3 days);
+        _finalise();
+    }
+
+    function testFrozenStandsForGood() external {
+        _deposit(ALICE, 1000);
+        _settle(3, 10);
+        _commit(0);
+        Statement memory statement = _statement(2);
+        _freeze();
+        bytes memory frozen = abi.encodeWithSelector(Rollup.IsFrozen.selector);
+        _commitRefused(3, CHAIN, _now(), "", frozen);
+        _blobsRefused(new IRollup.Blob[](0), frozen);
+        _finaliseRefused(statement, frozen);
+        VM.expectRevert(frozen);
+        _rollup.remove();
+        VM.prank(address(_council));
+        VM.expectRevert(frozen);
+        _rollup.setOperator(BOB);
+        VM.prank(address(_escape));
+        VM.expectRevert(frozen);
+        _rollup.freeze();
+        // What was final is paid still.
+        _rollup.pay(_payoutsFrom(0));
+        _vault.claim(ALICE);
+    }
+
+    function testOnlyTheCouncilReplaces() external {
+        bytes memory wrong = abi.encodeWithSelector(Rollup.NotAllowed.selector, OPERATOR);
+        VM.prank(OPERATOR);
+        VM.expectRevert(wrong);
+        _rollup.setOperator(BOB);
+        VM.prank(OPERATOR);
+        VM.expectRevert(wrong);
+        _rollup.setVerifier(IVerifier(BOB), 0);
+        VM.prank(OPERATOR);
+        VM.expectRevert(wrong);
+        _rollup.freeze();
+    }
+}
