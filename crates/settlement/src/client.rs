@@ -16,7 +16,7 @@ use alloy::{
 
 use crate::{
     Error, Result,
-    contracts::{Deployment, IDevToken, IERC20, IEscape, IInbox, IRollup, IVault, explain, small},
+    contracts::{Deployment, IAccounts, IDevToken, IERC20, IEscape, IInbox, IRollup, IVault, explain, small},
     embedded::{Chain, TRANSACTION_GAS_MAX},
 };
 
@@ -229,8 +229,13 @@ impl Client {
 
     /// Appends a forced command, with the fee that the inbox takes for it.
     async fn force<C: SolCall>(&self, what: &'static str, call: &C) -> Result<TransactionReceipt> {
-        let fee = self.wallet.ask("the inbox's fee", self.at.inbox, &IInbox::feeCall {}).await?;
+        let fee = self.fee().await?;
         self.wallet.order(what, self.at.inbox, call, fee).await
+    }
+
+    /// Wei that an entry of the inbox costs.
+    pub async fn fee(&self) -> Result<U256> {
+        self.wallet.ask("the inbox's fee", self.at.inbox, &IInbox::feeCall {}).await
     }
 
     /// Deposits, and lets the vault take the tokens if it may not yet.
@@ -244,7 +249,10 @@ impl Client {
             let call = IERC20::approveCall { spender, amount };
             self.wallet.order("the vault's allowance", self.at.token, &call, U256::ZERO).await?;
         }
-        self.force("a deposit", &IInbox::depositCall { amount }).await
+        // The first one opens the account, which is an entry too.
+        let entries = if self.account_of(owner).await?.is_some() { 1 } else { 2 };
+        let fee = self.fee().await? * U256::from(entries);
+        self.wallet.order("a deposit", self.at.inbox, &IInbox::depositCall { amount }, fee).await
     }
 
     pub async fn register(&self, key: SessionKey) -> Result<TransactionReceipt> {
@@ -324,8 +332,11 @@ impl Client {
     /// The account of an owner, if it has one.
     pub async fn account_of(&self, owner: Address) -> Result<Option<u64>> {
         let what = "an account";
+        if !self.wallet.ask(what, self.at.inbox, &IAccounts::hasAccountCall { owner }).await? {
+            return Ok(None);
+        }
         let account = self.wallet.ask(what, self.at.inbox, &IInbox::accountOfCall { owner }).await?;
-        Ok(Some(small(what, account)?).filter(|&account| account != 0))
+        small(what, account).map(Some)
     }
 
     pub async fn frozen(&self) -> Result<bool> {

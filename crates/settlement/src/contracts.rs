@@ -6,6 +6,7 @@ use alloy::{
     dyn_abi::{DynSolValue, JsonAbiExt},
     json_abi::{Error as AbiError, JsonAbi},
     primitives::{Address, B256, Bytes, Selector, U256, hex, keccak256},
+    providers::Provider,
     rpc::types::TransactionRequest,
     sol,
     sol_types::{Panic, Revert, SolError, SolValue},
@@ -20,7 +21,8 @@ sol!(
 );
 
 sol! {
-    #[sol(all_derives)]
+    #![sol(all_derives)]
+
     interface IERC20 {
         function balanceOf(address owner) external view returns (uint256);
         function allowance(address owner, address spender) external view returns (uint256);
@@ -32,6 +34,30 @@ sol! {
     /// The token of tests and devnets.
     interface IDevToken {
         function mint(address to, uint256 amount) external;
+    }
+
+    interface IAccounts {
+        function hasAccount(address owner) external view returns (bool);
+    }
+
+    /// As the rollup's constructor takes it.
+    struct Parts {
+        address vault;
+        address inbox;
+        address escape;
+        address council;
+        address reader;
+        address verifier;
+        bytes32 segmentKey;
+        address operator;
+    }
+
+    /// The genesis: its root, and openings of what has to be right in it.
+    struct Opened {
+        bytes32 root;
+        bytes deployment;
+        bytes system;
+        bytes bridge;
     }
 }
 
@@ -57,6 +83,11 @@ macro_rules! artifacts {
 artifacts! {
     FINAL_VERIFIER = "FinalVerifier" in "artifacts";
     STATE_READER = "StateReader" in "artifacts";
+    VAULT = "Vault" in "artifacts";
+    INBOX = "Inbox" in "artifacts";
+    ROLLUP = "Rollup" in "artifacts";
+    ESCAPE = "Escape" in "artifacts";
+    COUNCIL = "Council" in "artifacts";
     DEV_TOKEN = "DevToken" in "test/artifacts";
 }
 
@@ -90,18 +121,32 @@ const ADVICE: &[(&str, &str)] = &[
     ("Short", "the token takes a fee of transfers: it cannot be deposited"),
     ("NothingToClaim", "nothing is due: wait until the withdrawal is final and paid"),
     ("NotAllowed", "use the key that has this right"),
-    ("FeeWrong", "send the inbox's fee along, no more and no less"),
+    ("FeeWrong", "send the inbox's fee along, no more and no less; the first deposit costs two"),
+    ("AmountWrong", "give an amount of at least the smallest deposit, and below 2^84"),
     ("Paused", "wait until the pause ends; withdrawals and exits go on"),
-    ("AccountUnknown", "deposit first: the first deposit opens the account"),
+    ("IsPaused", "wait until the pause ends; withdrawals and exits go on"),
+    ("NoAccount", "deposit first: the first deposit opens the account"),
     ("AlreadyFrozen", "the venue is frozen: exit by the escape"),
     ("Frozen", "the venue is frozen: exit by the escape"),
+    ("IsFrozen", "the venue is frozen: exit by the escape"),
     ("NotFrozen", "the venue is not frozen: withdraw by the inbox"),
+    ("NotLate", "the venue serves: nothing has waited for 7 days"),
     ("BatchWrong", "commit the batch that comes next"),
+    ("TimeRange", "a batch's end must be near Ethereum's time: close another one and commit that"),
+    ("InboxHeadWrong", "the venue has consumed other entries than the inbox has: it must follow the inbox again"),
+    ("EntryLeftOut", "consume the inbox's entries in time"),
+    ("DataWrong", "prove the data that were committed: calldata and blobs have different digests"),
     ("ProofLength", "give a last proof of this deployment's key"),
     ("RootWrong", "make the opening of the state that is final"),
     ("OpeningLength", "make the opening anew"),
     ("TooEarly", "wait until then"),
-    ("TooLate", "the time for it is over"),
+    ("WindowOpen", "wait until then: debts can still be shown"),
+    ("WindowOver", "debts can no longer be shown: exit"),
+    ("AlreadyExited", "this account was paid out already"),
+    ("NothingThere", "this account has no owner, or nothing above zero"),
+    ("NothingToPay", "all final payouts are paid"),
+    ("PayoutWrong", "pay the last unpaid payout first"),
+    ("OffCurve", "give a public key of the venue's curve"),
 ];
 
 fn shown(value: &DynSolValue) -> String {
@@ -174,9 +219,77 @@ pub struct Deployment {
     pub reader: Address,
 }
 
-/// The address of what an account makes with this nonce.
-pub fn predicted(deployer: Address, nonce: u64) -> Address {
-    deployer.create(nonce)
+/// Seats of the council.
+pub const SEATS: usize = 12;
+
+/// Where a venue's own contracts will be: what the deployer makes next. The genesis names the vault, so this is known first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    pub nonce: u64,
+    pub vault: Address,
+    pub inbox: Address,
+    pub rollup: Address,
+    pub escape: Address,
+    pub council: Address,
+}
+
+/// What a venue is made with, beside its plan.
+#[derive(Debug, Clone)]
+pub struct Parameters {
+    pub token: Address,
+    /// The most that the vault takes.
+    pub cap: U256,
+    /// Wei for each entry of the inbox.
+    pub fee: U256,
+    pub deposit_min: U256,
+    /// Owner of each account of the genesis from 0 on; zero where there is no account.
+    pub owners: Vec<Address>,
+    pub reader: Address,
+    pub verifier: Address,
+    pub segment_key: B256,
+    pub operator: Address,
+    pub members: [Address; SEATS],
+    pub genesis: Opened,
+}
+
+/// Plans a venue, made by this wallet's next transactions.
+pub async fn plan(wallet: &Wallet) -> Result<Plan> {
+    let nonce = wallet.nonce(true).await?;
+    let place = |offset| wallet.address.create(nonce + offset);
+    Ok(Plan { nonce, vault: place(0), inbox: place(1), rollup: place(2), escape: place(3), council: place(4) })
+}
+
+/// Makes a venue's contracts as planned. Token, reader and verifier are there already.
+pub async fn deploy(wallet: &Wallet, plan: &Plan, parameters: Parameters) -> Result<Deployment> {
+    let nonce = wallet.nonce(true).await?;
+    if nonce != plan.nonce {
+        return Err(Error::PlanStale { expected: plan.nonce, got: nonce });
+    }
+    let head = wallet.provider.get_block_number().await.map_err(Error::endpoint("the last block's number"))?;
+    let Parameters { token, cap, fee, deposit_min, owners, reader, verifier, segment_key, operator, members, genesis } =
+        parameters;
+    let &Plan { vault, inbox, rollup, escape, council, .. } = plan;
+    let arguments = (token, cap, inbox, rollup, escape).abi_encode_params();
+    create(wallet, "vault", VAULT.creation(&arguments)?).await?;
+    let arguments = (vault, rollup, council, fee, deposit_min, owners).abi_encode_params();
+    create(wallet, "inbox", INBOX.creation(&arguments)?).await?;
+    let parts = Parts { vault, inbox, escape, council, reader, verifier, segmentKey: segment_key, operator };
+    create(wallet, "rollup", ROLLUP.creation(&(parts, genesis).abi_encode_params())?).await?;
+    let arguments = (vault, inbox, rollup, reader).abi_encode_params();
+    create(wallet, "escape", ESCAPE.creation(&arguments)?).await?;
+    create(wallet, "council", COUNCIL.creation(&(rollup, members).abi_encode_params())?).await?;
+    Ok(Deployment {
+        chain: wallet.chain,
+        block: head + 1,
+        token,
+        vault,
+        inbox,
+        rollup,
+        escape,
+        council,
+        verifier,
+        reader,
+    })
 }
 
 /// Makes a contract whose code is data, behind a STOP.

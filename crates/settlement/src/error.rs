@@ -44,12 +44,16 @@ pub enum Error {
         "the chain was reorganised behind block {oldest}, the last one that is remembered: start again from the deployment's block"
     )]
     ReorganisedTooDeep { oldest: u64 },
+    #[error("the digest of batch {batch} is none: cells below the field's modulus are expected, got {got}")]
+    NoDigest { batch: u64, got: B256 },
     #[error("batch {expected} comes next, got {got}: batches are given in order, without gaps")]
     Order { expected: u64, got: u64 },
     #[error(
         "the chain has another batch {batch} than this poster's: expected {expected}, got {got}. Somebody else posts with the operator's key, or the journal is another deployment's"
     )]
     Foreign { batch: u64, expected: B256, got: B256 },
+    #[error("nonce {expected} of the deployer is planned for, but {got} is next: plan the addresses anew")]
+    PlanStale { expected: u64, got: u64 },
     #[error("stopped at {0}, as the test asked")]
     Crash(&'static str),
 }

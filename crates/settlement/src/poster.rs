@@ -32,7 +32,7 @@ use crate::{
     contracts::{IRollup, explain, small},
     embedded::TRANSACTION_GAS_MAX,
     journal::{self, Finality},
-    publication::{WORD_BYTES, blob_commitment, point},
+    publication::{WORD_BYTES, blob_commitment, digest_of, point},
 };
 
 /// Gas of a commit beside its data: storage, three compressions, the event.
@@ -305,6 +305,9 @@ impl Poster {
 
     /// Takes charge of a batch: when this returns, it will be committed, also after a crash.
     pub fn commit(&self, publication: &Publication) -> Result<()> {
+        if digest_of(&publication.chain).is_none() {
+            return Err(Error::NoDigest { batch: publication.batch, got: publication.chain.into() });
+        }
         if let Some(&last) = self.numbers("batches")?.last()
             && publication.batch > last + 1
         {
@@ -321,7 +324,10 @@ impl Poster {
     fn publication(&self, batch: u64) -> Result<Option<Publication>> {
         let path = self.batch_path(batch);
         let Some(bytes) = journal::read(&path)? else { return Ok(None) };
-        journal::decode_publication(&bytes).map(Some).map_err(|reason| Error::Damaged { path, reason })
+        let publication = journal::decode_publication(&bytes);
+        let whole =
+            publication.and_then(|of| digest_of(&of.chain).map(|_| of).ok_or_else(|| "its chain is no digest".into()));
+        whole.map(Some).map_err(|reason| Error::Damaged { path, reason })
     }
 
     fn save(&self) -> Result<()> {
@@ -504,7 +510,7 @@ impl Poster {
             let carried = carried.insert(sidecar(blobs)?);
             let hashes: Vec<B256> = carried.versioned_hashes().collect();
             let publication = self.publication(batch)?.expect("it was read a moment ago");
-            let z = point(blob_commitment(&hashes), &publication.chain);
+            let z = point(&blob_commitment(&hashes), &publication.chain).expect("it was a digest when it was taken");
             let blobs = evaluate(&carried.blobs, &carried.commitments, z)?
                 .into_iter()
                 .map(|one| IRollup::Blob {

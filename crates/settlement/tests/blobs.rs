@@ -9,7 +9,7 @@ use holdfast_settlement::{
         BlobError, COEFFICIENTS, Place, blobs_from_words, check, evaluate, pick, read_blobs, read_sidecars, sidecar,
         versioned_hash, words_from_blobs,
     },
-    publication::{ORDER, WORD_BYTES, Word, words_from_bytes},
+    publication::{MODULUS, WORD_BYTES, Word, words_from_bytes},
 };
 use proptest::prelude::*;
 use rand::{RngCore, SeedableRng, rngs::StdRng};
@@ -28,7 +28,7 @@ fn random_words(count: usize, seed: u64) -> Vec<Word> {
 fn value(words: &[Word], z: U256) -> U256 {
     words.iter().fold(U256::ZERO, |sum, word| {
         let word = U256::try_from_be_slice(word).expect("30 bytes");
-        sum.mul_mod(z, ORDER).add_mod(word, ORDER)
+        sum.mul_mod(z, MODULUS).add_mod(word, MODULUS)
     })
 }
 
@@ -90,13 +90,13 @@ fn values_at_a_point() {
     let words = random_words(4_200, 3);
     let blobs = blobs_from_words(&words);
     let carried = sidecar(blobs.clone()).expect("a sidecar");
-    let z = U256::from(0x1234_5678_u64).pow(U256::from(7)) % ORDER;
-    let step = z.pow_mod(U256::from(COEFFICIENTS), ORDER);
+    let z = U256::from(0x1234_5678_u64).pow(U256::from(7)) % MODULUS;
+    let step = z.pow_mod(U256::from(COEFFICIENTS), MODULUS);
     let found = evaluate(&blobs, &carried.commitments, z).expect("values");
     let sum = found
         .iter()
         .rev()
-        .fold(U256::ZERO, |sum, one| sum.mul_mod(step, ORDER).add_mod(U256::from_be_bytes(one.y.0), ORDER));
+        .fold(U256::ZERO, |sum, one| sum.mul_mod(step, MODULUS).add_mod(U256::from_be_bytes(one.y.0), MODULUS));
     assert_eq!(sum, value(&words, z));
 
     let hashes: Vec<B256> = carried.versioned_hashes().collect();
