@@ -256,7 +256,7 @@ impl Beacon {
 }
 
 /// The blobs of a slot (of all its transactions), in the order of the hashes.
-pub fn pick(candidates: Vec<(B256, Blob)>, place: &Place) -> std::result::Result<Vec<Blob>, BlobError> {
+pub fn pick(candidates: &[(B256, Blob)], place: &Place) -> std::result::Result<Vec<Blob>, BlobError> {
     let find = |hash: &B256| {
         let found = candidates.iter().find(|(of, _)| of == hash).map(|(_, blob)| *blob);
         found.ok_or_else(|| BlobError::Gone { block: place.block, reason: format!("none has versioned hash {hash}") })
@@ -294,16 +294,25 @@ impl Blobs for Beacon {
         Box::pin(async move {
             let slot = self.slot(place);
             let hashes: Vec<String> = place.hashes.iter().map(|hash| format!("versioned_hashes={hash}")).collect();
-            let gone = |reason| BlobError::Gone { block: place.block, reason };
-            let candidates = match self.text(&format!("/eth/v1/beacon/blobs/{slot}?{}", hashes.join("&"))).await {
-                Ok(text) => read_blobs(&text)?,
-                // Older clients know sidecars alone.
-                Err(first) => {
-                    let text = self.text(&format!("/eth/v1/beacon/blob_sidecars/{slot}")).await;
-                    read_sidecars(&text.map_err(|second| gone(format!("{first}; {second}")))?)?
+            let paths = [
+                format!("/eth/v1/beacon/blobs/{slot}?{}", hashes.join("&")),
+                // Not every client knows how to choose, nor older ones anything but sidecars.
+                format!("/eth/v1/beacon/blobs/{slot}"),
+                format!("/eth/v1/beacon/blob_sidecars/{slot}"),
+            ];
+            let mut reasons = Vec::new();
+            for path in paths {
+                let read = if path.contains("sidecars") { read_sidecars } else { read_blobs };
+                let found = match self.text(&path).await {
+                    Ok(text) => read(&text).and_then(|candidates| pick(&candidates, place)),
+                    Err(reason) => Err(BlobError::Gone { block: place.block, reason }),
+                };
+                match found {
+                    Ok(blobs) => return Ok(blobs),
+                    Err(error) => reasons.push(error.to_string()),
                 }
-            };
-            Ok(pick(candidates, place)?)
+            }
+            Err(BlobError::Gone { block: place.block, reason: reasons.join("; ") }.into())
         })
     }
 }

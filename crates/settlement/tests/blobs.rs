@@ -110,7 +110,7 @@ fn values_at_a_point() {
     let place = Place { block: 1, timestamp: 0, transaction: B256::ZERO, hashes: hashes.clone() };
     let text = |blob: &Blob| format!("\"{}\"", alloy::primitives::hex::encode_prefixed(blob));
     let list = format!("{{\"data\":[{},{},{}]}}", text(&Blob::ZERO), text(&blobs[1]), text(&blobs[0]));
-    assert_eq!(pick(read_blobs(&list).expect("blobs"), &place).expect("all are there"), blobs);
+    assert_eq!(pick(&read_blobs(&list).expect("blobs"), &place).expect("all are there"), blobs);
     let item = |at: usize| {
         format!(
             "{{\"index\":\"{at}\",\"blob\":{},\"kzg_commitment\":\"{}\"}}",
@@ -119,6 +119,6 @@ fn values_at_a_point() {
         )
     };
     let list = format!("{{\"data\":[{},{}]}}", item(1), item(0));
-    assert_eq!(pick(read_sidecars(&list).expect("sidecars"), &place).expect("all are there"), blobs);
-    assert!(matches!(pick(Vec::new(), &place), Err(BlobError::Gone { block: 1, .. })));
+    assert_eq!(pick(&read_sidecars(&list).expect("sidecars"), &place).expect("all are there"), blobs);
+    assert!(matches!(pick(&[], &place), Err(BlobError::Gone { block: 1, .. })));
 }

@@ -30,6 +30,9 @@ use super::{
 /// Who makes the blocks.
 const BENEFICIARY: Address = address!("0x00000000000000000000000000000000c01bba5e");
 
+/// The latest time that may be asked for, in seconds: beyond any that a contract computes with.
+const TIMESTAMP_MAX: u64 = 1 << 40;
+
 /// A transaction in a block.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -143,12 +146,15 @@ impl Node {
         if timestamp <= last {
             return Err(Fault::parameters(format!("timestamp {timestamp} is not after the last block's, {last}")));
         }
+        if timestamp > TIMESTAMP_MAX {
+            return Err(Fault::parameters(format!("timestamp {timestamp} is more than {TIMESTAMP_MAX}")));
+        }
         self.next_timestamp = Some(timestamp);
         Ok(())
     }
 
     pub fn pass(&mut self, seconds: u64) {
-        self.passed = self.passed.saturating_add(seconds);
+        self.passed = self.passed.saturating_add(seconds).min(TIMESTAMP_MAX);
     }
 
     pub fn set_balance(&mut self, account: Address, balance: U256) {
@@ -282,7 +288,7 @@ impl Node {
     /// The next block's header, as far as it is known before its transactions.
     pub fn next_header(&self) -> Header {
         let head = self.head();
-        let later = head.header.timestamp + self.config.step.max(1) + self.passed;
+        let later = head.header.timestamp.saturating_add(self.config.step.max(1)).saturating_add(self.passed);
         Header {
             parent_hash: head.hash,
             ommers_hash: EMPTY_OMMER_ROOT_HASH,
@@ -336,7 +342,9 @@ impl Node {
             self.world.commit(state, &mut undo);
             gas += result.tx_gas_used();
             blob_gas += blobs;
-            let (used, created) = (result.tx_gas_used(), result.created_address());
+            let used = result.tx_gas_used();
+            // Also of one that failed, as every client has it.
+            let created = pooled.transaction.is_create().then(|| pooled.sender.create(pooled.transaction.nonce()));
             let (success, output) = (result.is_success(), result.output().cloned().unwrap_or_default());
             let found = if success { result.into_logs() } else { Vec::new() };
             let first_log = logs;

@@ -23,6 +23,8 @@ use super::{Fault, Mining, TRANSACTION_GAS_MAX, Undone, node::Mined, node::Node}
 const HISTORY_MAX: u64 = 1024;
 /// The most blocks that one request may ask to be made.
 const MINE_MAX: u64 = 100_000;
+/// The highest base fee that may be asked for.
+const BASE_FEE_MAX: u64 = 1 << 50;
 /// A tip that any block takes.
 const TIP: u64 = 1_000_000_000;
 
@@ -236,7 +238,7 @@ pub fn call(node: &mut Node, method: &str, parameters: &Value) -> Result<Value, 
             Ok(Value::Null)
         }
         "anvil_setNextBlockBaseFeePerGas" => {
-            node.next_base_fee = given.number(0)?;
+            node.next_base_fee = given.number(0)?.map(|fee| fee.min(BASE_FEE_MAX));
             Ok(Value::Null)
         }
         "anvil_dropAllTransactions" => {
