@@ -37,15 +37,21 @@ library Published {
         require(words.length % WORD_BYTES == 0, WordsLength(words.length));
         assembly ("memory-safe") {
             let at := words.offset
-            let end := add(at, words.length)
-            // Two at a time, after one alone if their number is odd.
-            if mod(words.length, 60) {
-                value := shr(16, calldataload(at))
-                at := add(at, 30)
+            // Eight at a time, after as many alone as are left over.
+            let end := add(at, mod(words.length, 240))
+            for {} lt(at, end) { at := add(at, 30) } {
+                value := add(mulmod(value, z, R), shr(16, calldataload(at)))
             }
-            for {} lt(at, end) { at := add(at, 60) } {
+            end := add(words.offset, words.length)
+            for {} lt(at, end) { at := add(at, 240) } {
                 value := add(mulmod(value, z, R), shr(16, calldataload(at)))
                 value := add(mulmod(value, z, R), shr(16, calldataload(add(at, 30))))
+                value := add(mulmod(value, z, R), shr(16, calldataload(add(at, 60))))
+                value := add(mulmod(value, z, R), shr(16, calldataload(add(at, 90))))
+                value := add(mulmod(value, z, R), shr(16, calldataload(add(at, 120))))
+                value := add(mulmod(value, z, R), shr(16, calldataload(add(at, 150))))
+                value := add(mulmod(value, z, R), shr(16, calldataload(add(at, 180))))
+                value := add(mulmod(value, z, R), shr(16, calldataload(add(at, 210))))
             }
             value := mod(value, R)
         }

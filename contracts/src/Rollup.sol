@@ -86,8 +86,8 @@ contract Rollup is IRollup {
     mapping(uint256 batch => Batch) public batches;
     Unpaid[] private _unpaid;
 
-    event VerifierSet(address verifier, bytes32 segmentKey);
-    event OperatorSet(address operator);
+    event VerifierSet(address indexed verifier, bytes32 segmentKey);
+    event OperatorSet(address indexed operator);
 
     error ZeroAddress();
     error NotAllowed(address caller);
@@ -149,7 +149,8 @@ contract Rollup is IRollup {
         System memory system = parts.reader.readSystem(root_, genesis.system);
         Bridge memory bridge = parts.reader.readBridge(root_, genesis.bridge);
         bytes32 domain = parts.reader.readDeployment(root_, genesis.deployment);
-        require(domain == parts.inbox.domain() && system.deposits == 0 && system.batches == 0, GenesisWrong());
+        require(domain == parts.inbox.domain() && system.registrar == Cells.BRIDGE, GenesisWrong());
+        require(system.deposits == 0 && system.batches == 0, GenesisWrong());
         require(bridge.inboxCount == 0 && bridge.inboxHead == parts.inbox.headAt(0), GenesisWrong());
         require(bridge.payoutCount == 0 && bridge.payoutHead == 0, GenesisWrong());
         (root, timeFinal, finalSince) = (root_, uint64(system.time), block.timestamp);

@@ -39,7 +39,7 @@ contract RollupTest is Kit {
         Rollup.Genesis memory genesis = _genesis(GENESIS);
         for (uint256 i = 0; i < 4; i++) {
             Rollup.Parts memory parts = _parts();
-            if (i == 0) parts.vault = parts.vault.cap() == 0 ? parts.vault : _zero().vault;
+            if (i == 0) parts.vault = _zero().vault;
             if (i == 1) parts.escape = _zero().escape;
             if (i == 2) parts.council = _zero().council;
             if (i == 3) parts.verifier = IVerifier(address(0));
@@ -47,7 +47,9 @@ contract RollupTest is Kit {
             new Rollup(parts, genesis);
         }
         System memory system;
-        system.deposits = 1;
+        genesis.system = abi.encode(system);
+        _genesisWrong(genesis);
+        (system.deposits, system.registrar) = (1, (1 << 20) - 1);
         genesis.system = abi.encode(system);
         _genesisWrong(genesis);
         (system.deposits, system.batches) = (0, 1);

@@ -25,8 +25,6 @@ contract VectorsTest is Kit {
     string private _json;
     bool private _elsewhere;
 
-    event Gas(uint256 bytes_, uint256 gas);
-
     function setUp() public override {
         super.setUp();
         _json = VM.readFile("test/vectors/settlement.json");
@@ -182,7 +180,10 @@ contract VectorsTest is Kit {
         _rollup.finalise("", changed);
         VM.expectPartialRevert(RootWrong.selector);
         _rollup.finalise("", _bytes(".state.genesis.bridge"));
+        _cold();
+        uint256 gas = gasleft();
         _rollup.finalise("", opening);
+        _log("finalise, 1 batch", gas - gasleft());
         _eq(_rollup.inboxConsumed(), 10, "consumed");
         _payAll();
         _leave();
@@ -236,9 +237,10 @@ contract VectorsTest is Kit {
                 continue;
             }
             uint256 expected = uint256(equities[i]) * deposits / (deposits + debt);
+            _cold();
             uint256 gas = gasleft();
             _eq(_escape.exit(accounts[i], openings[i]), expected, "exit");
-            emit Gas(openings[i].length, gas - gasleft());
+            _log(string.concat("exit, an opening of ", VM.toString(openings[i].length)), gas - gasleft());
             address owner = address(uint160(accounts[i] * (type(uint160).max / 255)));
             _eq(_vault.claimable(owner), expected, "claimable");
             paid += expected;

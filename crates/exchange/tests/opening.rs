@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{I256, U256};
 use alloy_sol_types::SolError;
-use evm::{Reader, readAccountCall, readDeploymentCall, readMarketsCall, readSystemCall, revert_data, word};
+use evm::{
+    Reader, readAccountCall, readBridgeCall, readDeploymentCall, readMarketsCall, readSystemCall, revert_data, word,
+};
 use holdfast_crypto::{
     Digest, F,
     field::{DIGEST_BYTES, DIGEST_ZERO, PRIME, cell_to_canonical, digest_decode},
@@ -16,10 +18,10 @@ use holdfast_crypto::{
 use holdfast_exchange::{
     Engine, Plain,
     opening::{
-        OpenedAccount, OpeningError, open_account, open_deployment, open_markets, open_system, read_account,
-        read_deployment, read_markets, read_system,
+        OpenedAccount, OpenedBridge, OpeningError, open_account, open_bridge, open_deployment, open_markets,
+        open_system, read_account, read_bridge, read_deployment, read_markets, read_system,
     },
-    slots::{Account, Market, Owner, Position, System},
+    slots::{Account, Market, Owner, Position, Session, System},
 };
 use holdfast_protocol::{AccountId, MarketId, cells::owner_cells, limits};
 use holdfast_sim::Scenario;
@@ -103,6 +105,22 @@ impl Zoo {
             open_orders: WORD_MAX,
         };
         put(HUGE, -AMOUNT_MAX, 16, &[(15, huge)]);
+        let mut bridge = |place, session: Session<Plain>| store.set_session(STRANGER, place, session);
+        let extreme = |cell: u32| F::new(PRIME - 1 - cell);
+        bridge(
+            0,
+            Session {
+                live: true,
+                public_key: std::array::from_fn(|cell| extreme(cell as u32)),
+                withdraws: true,
+                expiry: WORD_MAX,
+                unsealed: true,
+                generation: (1 << 30) - 1,
+                sequence: (1 << 30) - 2,
+                head: std::array::from_fn(|cell| extreme(20 + cell as u32)),
+            },
+        );
+        bridge(1, Session { sequence: 5, head: std::array::from_fn(|cell| F::new(cell as u32)), ..Session::default() });
         let _ = store.take_conservation();
         let root = engine.close_batch();
         Self { engine, root }
@@ -150,8 +168,18 @@ fn told_system(system: &System<Plain>) -> evm::System {
         freeHead: U256::from(system.free_head),
         fresh: U256::from(system.fresh),
         deposits: U256::from(system.deposits),
+        registrar: U256::from(system.registrar),
         unsealed: U256::from(system.unsealed),
         batches: U256::from(system.batches),
+    }
+}
+
+fn told_bridge(bridge: &OpenedBridge) -> evm::Bridge {
+    evm::Bridge {
+        inboxCount: U256::from(bridge.inbox_count),
+        inboxHead: word(&bridge.inbox_head),
+        payoutCount: U256::from(bridge.payout_count),
+        payoutHead: word(&bridge.payout_head),
     }
 }
 
@@ -177,6 +205,7 @@ fn told_market(id: MarketId, market: &Market<Plain>) -> evm::Market {
 enum Asked {
     Account(u32),
     System,
+    Bridge,
     Deployment,
     Markets(BTreeSet<MarketId>),
 }
@@ -207,6 +236,9 @@ fn check(reader: &mut Reader, root: &Digest, asked: &Asked, bytes: &[u8]) -> Res
         ),
         Asked::System => {
             agree!(readSystemCall { root: root_word, opening }, read_system(root, bytes), |native| told_system(&native))
+        }
+        Asked::Bridge => {
+            agree!(readBridgeCall { root: root_word, opening }, read_bridge(root, bytes), |native| told_bridge(&native))
         }
         Asked::Deployment => {
             agree!(readDeploymentCall { root: root_word, opening }, read_deployment(root, bytes), |native| word(
@@ -265,6 +297,15 @@ fn the_other_slots_are_read_as_they_are() {
     let (tree, store) = (zoo.engine.tree(), zoo.engine.store());
     check(&mut reader, &zoo.root, &Asked::System, &open_system(tree)).expect("the venue's slot");
     assert_eq!(read_system(&zoo.root, &open_system(tree)).as_ref(), Ok(store.system()));
+    check(&mut reader, &zoo.root, &Asked::Bridge, &open_bridge(tree)).expect("the bridge's slots");
+    let [inbox, payouts] = [0, 1].map(|place| store.session(STRANGER, place));
+    let expected = OpenedBridge {
+        inbox_count: inbox.sequence,
+        inbox_head: inbox.head,
+        payout_count: payouts.sequence,
+        payout_head: payouts.head,
+    };
+    assert_eq!(read_bridge(&zoo.root, &open_bridge(tree)), Ok(expected));
     check(&mut reader, &zoo.root, &Asked::Deployment, &open_deployment(tree)).expect("the deployment's slot");
     assert_eq!(read_deployment(&zoo.root, &open_deployment(tree)), Ok(store.deployment().domain));
 
@@ -342,6 +383,7 @@ fn contract_and_twin_agree_on_changed_openings() {
         (Asked::Account(SPARSE), zoo.open(SPARSE)),
         (Asked::Account(HUGE), zoo.open(HUGE)),
         (Asked::System, open_system(tree)),
+        (Asked::Bridge, open_bridge(tree)),
         (Asked::Deployment, open_deployment(tree)),
         (Asked::Markets(markets.clone()), open_markets(tree, &markets)),
     ];
@@ -416,11 +458,11 @@ fn contract_and_twin_agree_on_changed_openings() {
 fn contract_and_twin_agree_on_any_bytes() {
     let mut reader = Reader::deploy();
     let mut random = ChaCha8Rng::seed_from_u64(3);
-    let kinds = [Asked::Account(3), Asked::System, Asked::Deployment, Asked::Markets(set([4, 5]))];
+    let kinds = [Asked::Account(3), Asked::System, Asked::Deployment, Asked::Markets(set([4, 5])), Asked::Bridge];
     for (round, asked) in kinds.iter().cycle().take(200).enumerate() {
         let length = match round % 3 {
             0 => random.next_u32() as usize % 3_000,
-            _ => [864, 960, 928, 1056][round % 4],
+            _ => [864, 960, 928, 1056, 1056][round % 5],
         };
         let mut bytes = vec![0; length];
         match round % 5 {
@@ -495,6 +537,39 @@ fn what_no_state_has_is_refused_whatever_the_root() {
     assert_eq!(error, OpeningError::NegativeZero { at: 4 * second });
 }
 
+/// The same of the bridge: of each of its two slots, whatever the root.
+#[test]
+fn what_no_session_is_is_refused_whatever_the_root() {
+    let (mut reader, zoo) = (Reader::deploy(), Zoo::new());
+    let opening = open_bridge(zoo.engine.tree());
+    // Cells: live, public key (14), withdraws, expiry (3), unsealed, generation, sequence, head (8), unused.
+    let cases = [
+        ("live", 0, 2, 0, false),
+        ("a key's cell", 1, PRIME, 0, true),
+        ("a key's cell of 32 bits", 7, 1 << 31, 0, false),
+        ("a key's last cell", 14, PRIME + 1, 1, true),
+        ("withdraws", 15, 2, 1, false),
+        ("a limb", 16, 1 << 14, 2, false),
+        ("unsealed", 19, 2, 2, false),
+        ("a generation", 20, 1 << 30, 2, false),
+        ("a sequence number", 21, 1 << 30, 2, false),
+        ("a head's first cell", 22, u32::MAX >> 1, 2, true),
+        ("a head's last cell", 29, PRIME, 3, true),
+        ("an unused cell", 30, 1, 3, false),
+        ("the last cell", 31, 1, 3, false),
+    ];
+    for (what, cell, value, leaf, canonical) in cases {
+        for slot in [0, 1] {
+            let mut changed = opening.clone();
+            changed[128 * slot + 4 * cell..][..4].copy_from_slice(&value.to_be_bytes());
+            let at = 128 * slot + 32 * leaf;
+            let expected = if canonical { OpeningError::NotCanonical { at } } else { OpeningError::LeafWrong { at } };
+            let error = check(&mut reader, &DIGEST_ZERO, &Asked::Bridge, &changed).unwrap_err();
+            assert_eq!(error, expected, "{what}");
+        }
+    }
+}
+
 /// A position that the directory does not say cannot stay hidden: the leaves of empty entries are part of the root.
 #[test]
 fn a_hidden_position_is_seen() {
@@ -530,6 +605,7 @@ fn gas() {
         ("account, 16 positions", Asked::Account(FULL), zoo.open(FULL), 1_700_000),
         ("system", Asked::System, open_system(tree), 500_000),
         ("deployment", Asked::Deployment, open_deployment(tree), 500_000),
+        ("the bridge", Asked::Bridge, open_bridge(tree), 550_000),
         ("1 market", Asked::Markets(set([3])), open_markets(tree, &set([3])), 500_000),
         ("markets 0 to 15", Asked::Markets(set(0..16)), open_markets(tree, &set(0..16)), 1_600_000),
         ("16 markets, 16 apart", Asked::Markets(scattered.clone()), open_markets(tree, &scattered), 2_300_000),

@@ -15,18 +15,17 @@ use holdfast_exchange::{
     slots::{Account, Market, Owner, Position, Session},
 };
 use holdfast_protocol::{
-    Amount, Command, Deployment, Instruction, MarketId, Place, Price, SelfTrade, Side, Size, TimeInForce,
+    Amount, Batch, BatchHeader, Command, Deployment, Instruction, KeyIndex, MarketId, Outcome, Place, Price, SelfTrade,
+    Side, Size, TimeInForce,
     cells::{Block, absorb, blocks, digest_start, owner_cells},
     command::{CancelAll, Deposit, Open, Register, Revoke, Withdraw},
-    limits,
+    limits::{self, BRIDGE},
+    publication,
 };
 use serde_json::{Value, json};
 
 const CHAIN_ID: u64 = 0x1234_5678_9abc_def0;
 const VAULT: Address = Address::repeat_byte(0xa7);
-const BRIDGE: u32 = (1 << limits::ACCOUNT_BITS) - 1;
-/// What a forced instruction has in the place of a session key's index.
-const FORCED: u32 = 4 << limits::ACCOUNT_BITS;
 /// The order of BLS12-381's scalar field.
 const R: &str = "0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001";
 
@@ -51,12 +50,13 @@ fn deployment() -> Deployment {
     Deployment { chain_id: CHAIN_ID, contract: VAULT }
 }
 
-/// An instruction's blocks, as Ethereum forces it for an account.
-fn forced(id: u32, command: Command) -> Vec<Block> {
-    let blocks = blocks(&Instruction { key: key(0), command });
-    let mut first = blocks.first;
-    first[1] = id + FORCED;
-    [vec![first], blocks.further().to_vec()].concat()
+fn forced(command: Command) -> Instruction {
+    Instruction { key: KeyIndex::ETHEREUM, command }
+}
+
+fn forced_blocks(command: Command) -> Vec<Block> {
+    let blocks = blocks(&forced(command));
+    [vec![blocks.first], blocks.further().to_vec()].concat()
 }
 
 fn absorbed(head: &Digest, blocks: &[Block], last: u32) -> Digest {
@@ -122,7 +122,7 @@ fn inbox() -> Value {
     let start = absorb(&domain, &[BRIDGE, 0, 0, 0, 0, 0, 0], 1);
     let mut heads = vec![start];
     for (index, command) in entries().into_iter().enumerate() {
-        heads.push(absorbed(&heads[index], &forced(ID, command), index as u32));
+        heads.push(absorbed(&heads[index], &forced_blocks(command), index as u32));
     }
     let point = secret().public_key();
     let coordinates = [point.point().x(), point.point().y()].map(|coordinate| coordinate.to_canonical().to_vec());
@@ -173,9 +173,12 @@ fn parts(value: U256, count: usize, bits: usize) -> Vec<u32> {
 fn batch(number: u32, commands: &[Command], ends: u64) -> Value {
     let modulus: U256 = R.parse().expect("a number");
     let mut chain = digest_start(number);
-    let mut words = Vec::new();
+    let (mut words, mut instructions, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
     for (index, command) in commands.iter().enumerate() {
-        let (blocks, code) = (forced(ID, *command), index as u32 % 7);
+        let outcome = Outcome::from_code(index as u8 % 7).unwrap_or(Outcome::Accepted);
+        let (blocks, code) = (forced_blocks(*command), outcome.code().into());
+        instructions.push(forced(*command));
+        outcomes.push(outcome);
         chain = absorbed(&chain, &blocks, code);
         words.push(published(&blocks[0], code, false));
         for block in &blocks[1..] {
@@ -196,6 +199,12 @@ fn batch(number: u32, commands: &[Command], ends: u64) -> Value {
         let block: Digest = std::array::from_fn(|cell| F::new(block[cell]));
         compress(&hash, &block)
     });
+    // What the venue publishes is the same.
+    let whole = Batch { header: BatchHeader { number }, instructions, outcomes, seals: Vec::new() };
+    assert_eq!(publication::words(&whole).as_flattened(), data);
+    let progress = publication::Progress::end_in_calldata(&whole);
+    assert_eq!((progress.chain, progress.z, progress.value), (chain, z, value));
+    assert_eq!(progress.digest(time(ends)), digest);
     json!({
         "chain": word(&chain), "words": bytes(data), "commitment": commitment, "z": z, "value": value, "time": ends,
         "digest": word(&digest),
@@ -209,14 +218,10 @@ fn batches() -> Value {
         batch(2, &[], 1_700_000_000_000),
         batch(3, &commands[..6], 1_700_000_000_001),
     ];
-    let data = list.iter().fold(Digest::default(), |data, batch| {
-        compress(&data, &digest(batch["digest"].as_str().expect("a word")))
-    });
+    let data = list
+        .iter()
+        .fold(Digest::default(), |data, batch| compress(&data, &digest(batch["digest"].as_str().expect("a word"))));
     json!({ "list": list, "data": word(&data) })
-}
-
-fn bridge(sequence: u32, head: Digest) -> Session<Plain> {
-    Session { sequence, head, ..Session::default() }
 }
 
 /// An account of the state: its collateral, and market, size and quote of its positions.
@@ -243,17 +248,18 @@ fn root_of(engine: &mut Engine) -> Digest {
     engine.update_tree(&leaves)
 }
 
-/// A settled genesis, in which both chains have absorbed nothing.
+/// A settled genesis.
 fn genesis() -> (Engine, Digest) {
     let mut genesis = common::genesis();
     genesis.deployment = deployment();
-    let mut engine = Engine::new(&genesis).expect("a valid genesis");
-    let domain = engine.store().deployment().domain;
-    let start = absorb(&domain, &[BRIDGE, 0, 0, 0, 0, 0, 0], 1);
-    engine.store_mut().set_session(BRIDGE, 0, bridge(0, start));
-    engine.store_mut().set_session(BRIDGE, 1, bridge(0, Digest::default()));
-    let root = root_of(&mut engine);
+    let engine = Engine::new(&genesis).expect("a valid genesis");
+    let root = engine.root();
     (engine, root)
+}
+
+/// One of the bridge's places, after it has absorbed so much.
+fn bridge(place: &Session<Plain>, heads: &[Digest]) -> Session<Plain> {
+    Session { sequence: heads.len() as u32 - 1, head: heads[heads.len() - 1], ..place.clone() }
 }
 
 /// A state with accounts below zero, to which a batch has led that consumed all entries and made all payouts.
@@ -291,8 +297,11 @@ fn state() -> Value {
         list.iter().map(|head| digest(head.as_str().expect("a word"))).collect()
     };
     let (consumed, paid) = (heads(inbox()), heads(payouts()));
-    store.set_session(BRIDGE, 0, bridge(consumed.len() as u32 - 1, consumed[consumed.len() - 1]));
-    store.set_session(BRIDGE, 1, bridge(paid.len() as u32 - 1, paid[paid.len() - 1]));
+    for (place, heads) in [(limits::INBOX, &consumed), (limits::PAYOUTS, &paid)] {
+        assert_eq!(store.session(BRIDGE, place).head, heads[0]);
+        let session = bridge(store.session(BRIDGE, place), heads);
+        store.set_session(BRIDGE, place, session);
+    }
     let mut system = store.system().clone();
     system.deposits = deposits as u128;
     system.batches = 3;
@@ -336,7 +345,8 @@ fn the_contracts_vectors_are_these() {
     });
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contracts/test/vectors/settlement.json");
     if std::env::var("HOLDFAST_BLESS").as_deref() == Ok("1") {
-        std::fs::write(path, serde_json::to_string_pretty(&vectors).expect("it is JSON") + "\n").expect("it is written");
+        std::fs::write(path, serde_json::to_string_pretty(&vectors).expect("it is JSON") + "\n")
+            .expect("it is written");
     }
     let golden: Value = serde_json::from_str(&std::fs::read_to_string(path).expect("it is there")).expect("it is JSON");
     assert_eq!(golden, vectors);

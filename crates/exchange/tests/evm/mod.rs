@@ -45,8 +45,16 @@ sol! {
         uint256 freeHead;
         uint256 fresh;
         uint256 deposits;
+        uint256 registrar;
         uint256 unsealed;
         uint256 batches;
+    }
+
+    struct Bridge {
+        uint256 inboxCount;
+        bytes32 inboxHead;
+        uint256 payoutCount;
+        bytes32 payoutHead;
     }
 
     struct Market {
@@ -66,6 +74,7 @@ sol! {
 
     function readAccount(bytes32 root, uint256 index, bytes calldata opening) external pure returns (Account memory);
     function readSystem(bytes32 root, bytes calldata opening) external pure returns (System memory);
+    function readBridge(bytes32 root, bytes calldata opening) external pure returns (Bridge memory);
     function readDeployment(bytes32 root, bytes calldata opening) external pure returns (bytes32);
     function readMarkets(bytes32 root, uint256 set, bytes calldata opening) external pure returns (Market[] memory);
 
