@@ -12,6 +12,8 @@ const CONTRACTS = [
   { name: "FinalVerifier", source: "src/FinalVerifier.sol", artifacts: "artifacts", deployed: true },
   { name: "StateReader", source: "src/StateReader.sol", artifacts: "artifacts", deployed: true },
   ...["Vault", "Inbox", "Rollup", "Escape", "Council"].map((name) => ({ name, source: `src/${name}.sol`, artifacts: "artifacts", deployed: true })),
+  { name: "DevToken", source: "test/harness/DevToken.sol", artifacts: "test/artifacts", deployed: false },
+  { name: "StandIn", source: "test/harness/StandIn.sol", artifacts: "test/artifacts", deployed: false },
   { name: "ConstraintsHarness", source: "test/harness/ConstraintsHarness.sol", artifacts: "test/artifacts", deployed: false },
 ];
 // The code size limits of Ethereum: of a contract (EIP-170) and of the code that creates one (EIP-3860).

@@ -9,6 +9,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("exchange", &["crypto", "protocol"]),
     ("circuit", &["crypto", "protocol", "exchange"]),
     ("prover", &["crypto", "protocol", "exchange", "circuit"]),
+    ("settlement", &["crypto", "protocol"]),
     ("sim", &["crypto", "protocol"]),
     ("cli", &["crypto", "protocol", "exchange", "circuit", "prover"]),
     ("bench", &["crypto", "protocol", "exchange", "circuit", "prover", "cli"]),

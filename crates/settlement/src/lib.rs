@@ -1,0 +1,19 @@
+//! Holdfast on Ethereum: contracts and their deployment, a client, who follows the chain, and who posts batches and proofs to it.
+//!
+//! There is one path to every Ethereum: alloy's provider. [`embedded`] is one in the same process, behind that provider, for tests and devnets.
+
+pub mod blobs;
+pub mod client;
+pub mod contracts;
+pub mod embedded;
+pub mod error;
+pub mod follower;
+pub mod journal;
+pub mod poster;
+pub mod publication;
+
+pub use client::{Client, Fees};
+pub use error::{Error, Result};
+pub use follower::{Event, Follower};
+pub use poster::Poster;
+pub use publication::Publication;
