@@ -72,7 +72,7 @@ pub struct Message {
 }
 
 impl Bus {
-    pub const ALL: [Bus; 15] = [
+    pub const ALL: [Bus; 16] = [
         Bus::Range,
         Bus::Poseidon2,
         Bus::Memory,
@@ -88,6 +88,7 @@ impl Bus {
         Bus::Value,
         Bus::Point,
         Bus::Powers,
+        Bus::Key,
     ];
 
     pub fn from_index(index: u16) -> Option<Bus> {

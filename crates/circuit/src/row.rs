@@ -48,6 +48,8 @@ pub enum Bus {
     Point = 13,
     /// `(point 26, its powers up to the fourth 3 × 26)`.
     Powers = 14,
+    /// `(x 7, y 7)`: a point of the curve.
+    Key = 15,
 }
 
 /// One row.

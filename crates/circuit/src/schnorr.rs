@@ -257,6 +257,35 @@ impl<AB: InteractionBuilder<F = F>> Air<AB> for SignatureAir {
     }
 }
 
+/// One row per registered key: it is a point of the curve, so that whoever reads what is published finds a key.
+///
+/// Columns: active, P.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyAir;
+
+pub const KEY_WIDTH: usize = 1 + POINT;
+
+plain_air!(KeyAir, self => KEY_WIDTH);
+
+impl<AB: InteractionBuilder<F = F>> Air<AB> for KeyAir {
+    fn eval(&self, builder: &mut AB) {
+        let columns = local(builder);
+        let mut columns = Columns { rest: &columns };
+        let active: AB::Expr = columns.one();
+        let key: Point<AB::Expr> = point(&mut columns);
+        builder.assert_bool(active.clone());
+        assert_on_curve(builder, &key);
+        push(builder, Bus::Key, true, key.cells(), active);
+    }
+}
+
+/// The row of a key.
+pub fn key_row(key: &Affine) -> Vec<F> {
+    let mut row = vec![F::ONE];
+    push_point(&mut row, key);
+    row
+}
+
 /// Eight rows per signature: 27 bits of double-and-add each.
 ///
 /// Columns: active, step, A before, O − P, O + G − P, the challenge from this row's cell on, the cell's top bits, whether they are 15 and the inverse that shows it; and for each bit: that of s, that of e, their

@@ -100,6 +100,9 @@ fn receive<R: Row>(c: &mut Circuit<'_, R>, step: Step, entry: &Entry) -> Input<C
                 (vec![f.withdraws.clone(), f.replaces.clone()], vec![f.sender.clone(), place, low, high])
             });
             let blocks = [&fields.x, &fields.y];
+            let key = fields.x.iter().chain(&fields.y).cloned().collect();
+            let active = c.active.clone();
+            c.row.interact(Bus::Key, false, key, active);
             let words = blocks.map(|coordinate| coordinate_word(c, coordinate));
             extension.absorb(c, &grant.sequence, &blocks, &words);
             Input::Register(grant, fields)

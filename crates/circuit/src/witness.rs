@@ -40,7 +40,7 @@ use crate::{
     public::PublicValues,
     publication::{self, powers_row, scalar_limbs, words_row},
     row::{Bus, Row},
-    schnorr::{self, LADDER_WIDTH, SIGNATURE_WIDTH},
+    schnorr::{self, KEY_WIDTH, LADDER_WIDTH, SIGNATURE_WIDTH, key_row},
     step_table::{EXTENSION, Entry, PUBLISHED, command_entry, instruction_cells, step_row},
 };
 
@@ -204,6 +204,7 @@ pub struct Builder<'a> {
     steps: Vec<Vec<F>>,
     signatures: Vec<F>,
     ladders: Vec<F>,
+    keys: Vec<F>,
     system_before: Vec<u32>,
     sequence_start: u32,
     sequence: u32,
@@ -246,6 +247,7 @@ impl<'a> Builder<'a> {
             steps: vec![Vec::new(); Step::ALL.len()],
             signatures: Vec::new(),
             ladders: Vec::new(),
+            keys: Vec::new(),
             system_before,
             sequence_start: sequence,
             sequence,
@@ -326,6 +328,9 @@ impl<'a> Builder<'a> {
             digests.push(F::from_usize(words + 1));
             let (step, row) = extension;
             fill_in(&mut self.steps[step as usize][row..], EXTENSION, digests);
+        }
+        if let Command::Register(register) = &instruction.command {
+            self.keys.extend(key_row(register.public_key.point()));
         }
         self.words.extend(word_cells(&blocks, code));
         self.progress.chain = digest;
@@ -450,6 +455,7 @@ impl<'a> Builder<'a> {
         let mut range = Some(fill_range(&self.shared.range_counts));
         let mut signatures = std::mem::take(&mut self.signatures);
         let mut ladders = std::mem::take(&mut self.ladders);
+        let mut keys = std::mem::take(&mut self.keys);
         let (mut words, mut powers) = (words, powers);
         let (words_width, powers_width) = (WordsAir::new().columns(), PowersAir::new().columns());
         let mut steps = std::mem::take(&mut self.steps).into_iter();
@@ -464,6 +470,7 @@ impl<'a> Builder<'a> {
                 Table::Merkle => padded(std::mem::take(&mut merkle), MERKLE_WIDTH),
                 Table::Signature => padded(std::mem::take(&mut signatures), SIGNATURE_WIDTH),
                 Table::Ladder => padded(std::mem::take(&mut ladders), LADDER_WIDTH),
+                Table::Key => padded(std::mem::take(&mut keys), KEY_WIDTH),
                 Table::Words => padded(std::mem::take(&mut words), words_width),
                 Table::Powers => padded(std::mem::take(&mut powers), powers_width),
                 Table::Poseidon2 => poseidon2.take(),

@@ -13,6 +13,7 @@ use holdfast_crypto::{
 use holdfast_protocol::{
     AccountId, Command, Instruction, KeyIndex, Request, Seal, Signature,
     cells::{absorb, blocks},
+    command::INBOX,
     limits::{BRIDGE, SEQUENCE_MAX},
 };
 
@@ -129,6 +130,7 @@ impl Chain {
         if !session.live {
             return Err(Refusal::NoKey { account, key });
         }
+        debug_assert!(account.get() != BRIDGE || (account, key) == INBOX, "the bridge has no keys");
         Ok(Self { account, key, sequence: session.sequence, head: session.head })
     }
 

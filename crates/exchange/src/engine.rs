@@ -116,7 +116,7 @@ impl Engine {
     /// Carries out a published batch that is proven, without its seals: a proof has shown that there were valid ones.
     ///
     /// # Errors
-    /// If the state does not let an instruction be executed: the batch is not one of this state.
+    /// If the state does not let an instruction be executed: the batch is not one of this state, and those before it have been carried out.
     pub fn replay(
         &mut self,
         instructions: &[Instruction],

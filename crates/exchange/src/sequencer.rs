@@ -8,7 +8,7 @@ use holdfast_protocol::{
 };
 
 use crate::{
-    authority::{Chained, Refusal, Verified, admit, replaced},
+    authority::{Chained, Refusal, Verified, admit, check_instruction, replaced},
     engine::Engine,
 };
 
@@ -91,7 +91,11 @@ impl Sequencer {
         if self.instructions.len() == INSTRUCTIONS_MAX {
             return Err(Refusal::BatchFull);
         }
-        self.seal_replaced(instruction);
+        // What can be refused is refused before a key is sealed.
+        match check_instruction(self.engine.store(), instruction) {
+            Ok(()) | Err(Refusal::Unsealed { .. }) => self.seal_replaced(instruction),
+            Err(refusal) => return Err(refusal),
+        }
         let chained = Chained::new(self.engine.store(), instruction)?;
         Ok(self.execute(&chained))
     }

@@ -106,6 +106,11 @@ impl Genesis {
                 return fail(field("keys"), format!("at most {}", limits::KEYS_MAX), keys.len().to_string());
             }
         }
+        // The inbox counts accounts from those of the genesis on.
+        if self.deployment.is_settled() && open.iter().zip(0..).any(|(account, expected)| account.get() != expected) {
+            let expected = format!("accounts 0 to {}, where a contract holds the money", open.len() - 1);
+            return fail("accounts".into(), expected, "others".into());
+        }
         for (role, account) in [("oracle", self.oracle), ("operator", self.operator), ("fee_account", self.fee_account)]
         {
             match self.accounts.iter().find(|entry| entry.account == account) {

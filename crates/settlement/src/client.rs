@@ -190,6 +190,36 @@ pub fn request<C: SolCall>(to: Address, call: &C) -> TransactionRequest {
     TransactionRequest { to: Some(TxKind::Call(to)), ..request }
 }
 
+/// What the vault says of itself after a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holdings {
+    /// Tokens that came in and have not been paid.
+    pub held: U256,
+    /// Of these, what is claimable.
+    pub claimable: U256,
+    /// What the token says that the vault has.
+    pub balance: U256,
+    pub frozen: bool,
+}
+
+/// Asks the vault after a block, without a wallet.
+pub async fn holdings(provider: &DynProvider, at: &Deployment, block: u64) -> Result<Holdings> {
+    async fn ask<C: SolCall>(provider: &DynProvider, to: Address, call: &C, block: u64) -> Result<C::Return> {
+        let answer = provider.call(request(to, call)).block(BlockId::number(block)).await;
+        let answer = answer.map_err(Error::endpoint("what the vault holds"))?;
+        C::abi_decode_returns(&answer).map_err(|error| Error::Missing {
+            what: "what the vault holds",
+            missing: format!("contract at {to} that answers this ({error})"),
+        })
+    }
+    Ok(Holdings {
+        held: ask(provider, at.vault, &IVault::heldCall {}, block).await?,
+        claimable: ask(provider, at.vault, &IVault::claimableTotalCall {}, block).await?,
+        balance: ask(provider, at.token, &IERC20::balanceOfCall { owner: at.vault }, block).await?,
+        frozen: ask(provider, at.rollup, &IRollup::frozenCall {}, block).await?,
+    })
+}
+
 /// A session key as the inbox takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionKey {

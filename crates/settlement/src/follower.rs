@@ -108,6 +108,10 @@ impl Cursor {
         Self { version: VERSION, next: deployment.block, deployment, recent: Vec::new() }
     }
 
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
     pub fn next(&self) -> u64 {
         self.next
     }
@@ -199,6 +203,32 @@ impl Follower {
 
     pub fn cursor(&self) -> &Cursor {
         &self.cursor
+    }
+
+    /// Goes back to where a cursor stands.
+    pub fn rewind(&mut self, cursor: Cursor) {
+        self.cursor = cursor;
+    }
+
+    /// When a block was made, in seconds.
+    pub async fn time_of(&self, block: u64) -> Result<u64> {
+        let header = Self::header(&self.provider, block).await?;
+        let missing = || Error::Missing { what: "a block's time", missing: format!("block {block}") };
+        Ok(header.ok_or_else(missing)?.timestamp)
+    }
+
+    pub fn provider(&self) -> &DynProvider {
+        &self.provider
+    }
+
+    /// The proof that a transaction made batches final with; nothing if it did not ask the rollup itself.
+    pub async fn proof_in(&self, transaction: B256) -> Result<Option<Vec<u8>>> {
+        let found = self.provider.get_transaction_by_hash(transaction).await;
+        let found = found.map_err(Error::endpoint("the transaction of a proof"))?.ok_or_else(|| Error::Missing {
+            what: "the transaction of a proof",
+            missing: format!("transaction {transaction}"),
+        })?;
+        Ok(IRollup::finaliseCall::abi_decode(found.input()).ok().map(|call| call.proof.to_vec()))
     }
 
     async fn header(provider: &DynProvider, number: u64) -> Result<Option<Header>> {

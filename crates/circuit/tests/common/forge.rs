@@ -13,7 +13,7 @@ use holdfast_circuit::{
     public::PublicValues,
     publication::{self, powers_row, words_row},
     row::{Bus, Row},
-    schnorr::{self, LADDER_WIDTH, SIGNATURE_WIDTH},
+    schnorr::{self, KEY_WIDTH, LADDER_WIDTH, SIGNATURE_WIDTH},
     step_table::{EXTENSION, Entry, PUBLISHED, command_entry, instruction_cells, step_row},
     witness::{Segment, fill_in, fill_poseidon2, fill_range, follow, padded, progress_cells},
 };
@@ -105,6 +105,8 @@ pub struct Forger {
     /// Rows of the tables of signatures.
     pub signatures: Vec<F>,
     pub ladders: Vec<F>,
+    /// Rows of registered keys, of those that are points.
+    pub keys: Vec<F>,
     pub clock: i64,
     sequence_start: u32,
     progress: Progress,
@@ -156,6 +158,7 @@ impl Forger {
             published: Vec::new(),
             signatures: Vec::new(),
             ladders: Vec::new(),
+            keys: Vec::new(),
             clock: 1,
             sequence_start,
             progress,
@@ -253,6 +256,9 @@ impl Forger {
         let [row, extension] = [Step::Authorise, step].map(|step| self.inputs[step as usize].len());
         let entry = Entry { active: 1, argument: i64::from(sequence), cells, ..Entry::default() };
         let code = self.run(prover, Step::Authorise, entry, Some(command)).expect("a command has an outcome") as u8;
+        if let Command::Register(register) = command {
+            self.keys.extend(schnorr::key_row(register.public_key.point()));
+        }
         let is_extended = matches!(step, Step::Open | Step::Register) && !blocks.further().is_empty();
         let extension = is_extended.then_some((step, extension));
         self.published.push(Published { sequence, blocks, code, absorbed: true, row, extension });
@@ -439,6 +445,7 @@ impl Forger {
                 Table::Merkle => padded(merkle.clone(), MERKLE_WIDTH),
                 Table::Signature => padded(self.signatures.clone(), SIGNATURE_WIDTH),
                 Table::Ladder => padded(self.ladders.clone(), LADDER_WIDTH),
+                Table::Key => padded(self.keys.clone(), KEY_WIDTH),
                 Table::Words => padded(words.clone(), WordsAir::new().columns()),
                 Table::Powers => padded(powers.clone(), PowersAir::new().columns()),
                 Table::Poseidon2 | Table::Range => None,

@@ -32,6 +32,7 @@ pub fn place<M: Machine>(m: &mut M, grant: Grant<M::V>, c: PlaceFields<M::V>) {
     let rests = m.same(&c.force_low, &c.force_high);
     let post_only = m.and(&c.force_low, &c.force_high);
     let fill_or_kill = m.without(&c.force_high, &post_only);
+    check_self_trade(m, &c.self_low, &c.self_high);
     let expire_maker = m.or(&c.self_low, &c.self_high);
     let expire_taker = m.not(&c.self_low);
 
@@ -472,6 +473,7 @@ pub fn amend<M: Machine>(m: &mut M, grant: Grant<M::V>, c: AmendFields<M::V>) {
         ..registers
     };
     let (yes, no) = (m.bit(true), m.bit(false));
+    check_self_trade(m, &c.self_low, &c.self_high);
     let expire_maker = m.or(&c.self_low, &c.self_high);
     let expire_taker = m.not(&c.self_low);
     let taker = Taker {
@@ -568,4 +570,12 @@ fn refuse_foreign<M: Machine>(
     guard.refuse_unless(m, &known, Reject::UnknownOrder);
     let own = m.id_equal(&order.account, account);
     guard.refuse_unless(m, &own, Reject::NotOrderOwner);
+}
+
+/// Of the four values of two bits, three are modes: whoever reads what is published knows no fourth.
+#[inline(always)]
+fn check_self_trade<M: Machine>(m: &mut M, low: &Bit<M>, high: &Bit<M>) {
+    let both = m.and(low, high);
+    let known = m.not(&both);
+    m.check(&known);
 }

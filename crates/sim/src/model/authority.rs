@@ -169,7 +169,7 @@ impl Model {
     pub(super) fn open(&mut self, grant: &Grant, open: &Open) -> Result<(), Reject> {
         let Open { sender, account, owner } = *open;
         ensure(self.is_registrar(grant, sender), Reject::NotOperator)?;
-        ensure(self.owner(account).is_none(), Reject::AccountOpen)?;
+        ensure(self.owner(account).is_none() && account.get() != limits::BRIDGE, Reject::AccountOpen)?;
 
         self.touched.accounts.insert(account);
         self.authority.owners.insert(account, owner);
