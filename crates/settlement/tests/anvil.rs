@@ -174,7 +174,7 @@ async fn scenario(wallet: &Wallet) -> (Vec<Outcome>, Vec<String>) {
     let failing = request(place, &wrong).from(wallet.address);
     let error = wallet.provider.call(failing).await.expect_err("it reverts");
     answers.push(format!("{:?}", error.as_error_resp().and_then(|error| error.as_revert_data())));
-    answers.push(format!("{:?}", wallet.provider.get_code_at(place).await.map(|code| keccak256(code))));
+    answers.push(format!("{:?}", wallet.provider.get_code_at(place).await.map(keccak256)));
     answers.push(format!("{:?}", wallet.provider.get_storage_at(place, U256::ZERO).await));
     answers.push(format!("{:?}", wallet.provider.get_balance(other).await));
     answers.push(format!(
