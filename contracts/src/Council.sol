@@ -118,7 +118,6 @@ contract Council is ICouncil {
         require(!rollup.frozen(), IsFrozen());
         proposal.executed = true;
         emit Executed(id);
-        // slither-disable-next-line low-level-calls
         (bool fine, bytes memory answer) = proposal.target.call(proposal.data);
         if (!fine) {
             assembly ("memory-safe") {

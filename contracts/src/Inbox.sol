@@ -173,7 +173,6 @@ contract Inbox is IInbox {
         address to = rollup.operator();
         uint256 amount = address(this).balance;
         emit FeesPaid(to, amount);
-        // slither-disable-next-line low-level-calls
         (bool fine,) = to.call{value: amount}("");
         require(fine, TransferFailed());
     }

@@ -85,7 +85,6 @@ library Published {
         bytes calldata proof
     ) internal view {
         require(commitment.length == 48 && proof.length == 48, BlobWrong(index));
-        // slither-disable-next-line low-level-calls
         (bool fine, bytes memory answer) =
             POINT_EVALUATION.staticcall{gas: POINT_EVALUATION_GAS}(abi.encodePacked(hash, z, y, commitment, proof));
         require(fine && answer.length == 64, BlobWrong(index));

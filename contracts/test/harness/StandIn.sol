@@ -36,7 +36,10 @@ contract StandIn {
         emit IRollup.Committed(batch, chain, keccak256(words), 0, time, 0);
     }
 
-    function commitBlobs(uint256 batch, bytes32 chain, uint64 time, IRollup.Blob[] calldata blobs) external next(batch) {
+    function commitBlobs(uint256 batch, bytes32 chain, uint64 time, IRollup.Blob[] calldata blobs)
+        external
+        next(batch)
+    {
         bytes memory hashes;
         for (uint256 i = 0; i < blobs.length; i++) {
             hashes = bytes.concat(hashes, blobhash(i));

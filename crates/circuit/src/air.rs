@@ -408,8 +408,12 @@ const SYSTEM_CELLS: usize = System::<Plain>::CELLS;
 pub const SYSTEM_BATCHES: usize = SYSTEM_CELLS - 1;
 /// Position of the count of unsealed sessions: before it.
 pub const SYSTEM_UNSEALED: usize = SYSTEM_BATCHES - 1;
-pub const SEGMENT_WIDTH: usize =
-    6 + 2 * SYSTEM_CELLS + 2 + publication::LIMBS + 2 * (publication::LIMBS + PROGRESS_HASHES * DIGEST_CELLS);
+pub const SEGMENT_WIDTH: usize = SEGMENT_CHAIN + PROGRESS_HASHES * DIGEST_CELLS;
+/// First column of the system slot's cells at the end.
+pub const SEGMENT_END: usize = 6 + SYSTEM_CELLS;
+/// First column of the digests at the end: of the instructions, and those between it and the one that is public.
+pub const SEGMENT_CHAIN: usize =
+    SEGMENT_END + SYSTEM_CELLS + 2 + 3 * publication::LIMBS + PROGRESS_HASHES * DIGEST_CELLS;
 /// Digests of an end: of the instructions, and after the first two of the three blocks that follow.
 pub const PROGRESS_HASHES: usize = 3;
 
@@ -483,8 +487,9 @@ impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir
                 builder.assert_zero(begins.clone() * cell.clone());
             }
         }
-        for limb in &before.value {
-            builder.assert_zero(begins.clone() * limb.clone());
+        let [_, hashed @ ..] = &before.hashes;
+        for cell in before.value.iter().chain(hashed.iter().flatten()) {
+            builder.assert_zero(begins.clone() * cell.clone());
         }
         before.look_up::<AB>(builder, &point, &start[..3], &digest_in, active.clone() * goes_on);
         let digest_out = cells(offset::DIGEST_OUT, DIGEST_CELLS);
@@ -570,7 +575,10 @@ impl<E: Clone + PrimeCharacteristicRing> Progress<E> {
         // Three limbs of ten bits a cell.
         let packed = |limbs: &[E]| -> Vec<E> {
             let cell = |limbs: &[E]| {
-                limbs.iter().rev().fold(E::ZERO, |cell, limb| cell * E::from_u32(1 << publication::LIMB_BITS) + limb.clone())
+                limbs
+                    .iter()
+                    .rev()
+                    .fold(E::ZERO, |cell, limb| cell * E::from_u32(1 << publication::LIMB_BITS) + limb.clone())
             };
             limbs.chunks(3).map(cell).collect()
         };
@@ -579,7 +587,9 @@ impl<E: Clone + PrimeCharacteristicRing> Progress<E> {
         cells.extend_from_slice(time);
         cells.resize(3 * DIGEST_CELLS, E::ZERO);
         let [chain, first, second] = &self.hashes;
-        for (at, (left, output)) in [(chain, first.as_slice()), (first, second), (second, digest)].into_iter().enumerate() {
+        for (at, (left, output)) in
+            [(chain, first.as_slice()), (first, second), (second, digest)].into_iter().enumerate()
+        {
             let block = &cells[at * DIGEST_CELLS..][..DIGEST_CELLS];
             look_up_compression(builder, left, block, output, count.clone());
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use holdfast_crypto::{
     Digest, F,
     curve::Affine,
-    field::cell_to_canonical,
+    field::{DIGEST_ZERO, cell_to_canonical},
     poseidon2::compress,
     schnorr::PublicKey,
     septic::Septic,
@@ -547,11 +547,16 @@ type EndHashes = [[Digest; 2]; PROGRESS_HASHES];
 pub fn progress_cells(ends: [(Progress, TimeMs); 2], begins: bool, words: usize) -> (Vec<F>, [EndHashes; 2]) {
     let mut cells = vec![F::from_bool(begins), F::from_usize(words)];
     cells.extend(scalar_limbs(ends[0].0.z).map(field));
+    let mut unhashed = begins;
     let hashes = ends.map(|(progress, time)| {
         cells.extend(scalar_limbs(progress.value).map(field));
         let mut digest = progress.chain;
+        let unhashed = std::mem::take(&mut unhashed);
+        let mut first = true;
         progress.blocks(time).map(|block| {
-            cells.extend(digest);
+            // Where a batch begins, its number is all there is.
+            cells.extend(if unhashed && !first { DIGEST_ZERO } else { digest });
+            first = false;
             let hashed = [digest, block];
             digest = compress(&digest, &block);
             hashed

@@ -45,10 +45,6 @@ fn apply(forger: &mut Forger, instruction: &Instruction) -> Outcome {
     forger.apply(&mut Honest, instruction)
 }
 
-fn time(milliseconds: u64) -> holdfast_protocol::TimeMs {
-    holdfast_protocol::TimeMs::new(milliseconds).expect("a time")
-}
-
 fn stage() -> Forger {
     Stage::new().forger()
 }
@@ -105,7 +101,7 @@ fn a_signed_batch_satisfies_the_constraints() {
         }
     }
     let segment = builder.finish(&mut tree, true);
-    let published = Progress::end(&batch, common::POINT).digest(time(segment.public.time_end));
+    let published = Progress::end(&batch, common::POINT).digest(time_of(segment.public.time_end));
     assert_eq!((segment.public.root_new, segment.public.digest_out), (root, published));
     assert_eq!(refusal(&segment), None);
 }
@@ -464,11 +460,11 @@ fn a_command_under_another_session_is_not_received() {
     check(&forger.finish(&checker, false), Refusal::Bus(Bus::Step));
 }
 
-/// First column of what a command's step is granted: sequence, key, expired, withdraws.
+/// First column of what a command's step is granted: sequence, account, key, expired, withdraws.
 const fn grant_column(step: Step) -> usize {
     match step {
-        Step::Open => 2 + 2 * 8,
-        Step::Register => 2 + 3 * 8,
+        Step::Open => 2 + 2 * 8 + 1,
+        Step::Register => 2 + 3 * 8 + 1,
         _ => 2,
     }
 }
@@ -477,8 +473,8 @@ const fn grant_column(step: Step) -> usize {
 fn forged_grants_are_refused() {
     let checker = checker();
     for (instruction, reject, granted, honest) in [
-        (by_second(buy(BOB, 9_985, 10)), Reject::KeyExpired, 2, 1),
-        (by_second(withdraw(ALICE, 100)), Reject::KeyNotPermitted, 3, 0),
+        (by_second(buy(BOB, 9_985, 10)), Reject::KeyExpired, 3, 1),
+        (by_second(withdraw(ALICE, 100)), Reject::KeyNotPermitted, 4, 0),
     ] {
         let honest_outcome = Outcome::Rejected(reject);
         let mut forger = stage();
@@ -747,9 +743,10 @@ fn the_digest_is_that_of_the_published_instructions() {
     for instruction in &instructions {
         outcomes.push(apply(&mut forger, instruction));
     }
-    let batch = Batch { header: BatchHeader { number: 2 }, instructions: instructions.to_vec(), outcomes, seals: vec![] };
+    let batch =
+        Batch { header: BatchHeader { number: 2 }, instructions: instructions.to_vec(), outcomes, seals: vec![] };
     let segment = forger.close(&checker);
-    let published = Progress::end(&batch, common::POINT).digest(time(segment.public.time_end));
+    let published = Progress::end(&batch, common::POINT).digest(time_of(segment.public.time_end));
     assert_eq!((segment.public.digest_out, refusal(&segment)), (published, None));
 }
 

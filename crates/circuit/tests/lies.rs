@@ -99,11 +99,13 @@ fn field(value: i64) -> F {
 /// The columns of a step's row that are filled with what the batch's digest absorbs before it, and the first columns of the digests that follow from them.
 fn published(step: Step) -> (Vec<usize>, &'static [usize]) {
     const FOLLOWING: [usize; 3] = [PUBLISHED.start + 1, EXTENSION + DIGEST_CELLS, EXTENSION + 2 * DIGEST_CELLS];
-    let first = (EXTENSION..EXTENSION + DIGEST_CELLS).collect();
+    // The first digest, and after the last one the number of words.
+    let given =
+        |digests: usize| (EXTENSION..EXTENSION + DIGEST_CELLS).chain([EXTENSION + digests * DIGEST_CELLS]).collect();
     match step {
         Step::Authorise => (vec![PUBLISHED.start], &FOLLOWING[..1]),
-        Step::Open => (first, &FOLLOWING[1..2]),
-        Step::Register => (first, &FOLLOWING[1..]),
+        Step::Open => (given(2), &FOLLOWING[1..2]),
+        Step::Register => (given(3), &FOLLOWING[1..]),
         _ => (Vec::new(), &[]),
     }
 }

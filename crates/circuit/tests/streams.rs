@@ -99,6 +99,11 @@ fn frantic_segments_satisfy_the_constraints() {
 }
 
 #[test]
+fn settled_segments_satisfy_the_constraints() {
+    agree("settled");
+}
+
+#[test]
 fn segments_of_thin_margins_satisfy_the_constraints() {
     agree("margin");
 }

@@ -20,9 +20,10 @@ use holdfast_exchange::{
     slots::{Account, Deployment, Kind, Market, NOBODY, Order, Owner, Position, Session, Slot, System, cells},
 };
 use holdfast_protocol::{
-    Instruction,
+    Instruction, TimeMs,
     cells::{batch_digest, blocks},
     limits,
+    publication::{self, Progress},
 };
 use openvm_stark_backend::soundness::SoundnessCalculator;
 
@@ -88,6 +89,14 @@ fn the_state_encoding_is_unchanged() {
     for (number, instructions) in (1..).zip([Stage::instructions(), instructions(), Vec::new()]) {
         let batch = carry_out(&mut engine, number, &instructions);
         lines.push(format!("digest {number} {}", digest_to_hex(&batch_digest(&batch))));
+        let words = publication::words(&batch);
+        lines.push(format!("published {number} {} in {} words", publication::commitment(&words), words.len()));
+        let end = Progress::end_in_calldata(&batch);
+        lines.push(format!("point {number} {:#066x}, value {:#066x}", end.z, end.value));
+        let time = TimeMs::new(engine.system().time).expect("a time");
+        lines.push(format!("shown {number} {}", digest_to_hex(&end.digest(time))));
+        let read = publication::read_words(&words).expect("they are a batch's");
+        assert_eq!(read, (batch.instructions.clone(), batch.outcomes.clone()));
         lines.push(format!("root {number} {}", digest_to_hex(&engine.close_batch())));
     }
     check("state.txt", &lines);
@@ -127,6 +136,7 @@ fn slots() -> Vec<(Kind, [u32; 2], Vec<u32>)> {
         free_head: order,
         fresh: 1 << limits::ORDER_BITS,
         deposits: limits::DEPOSITS_MAX,
+        registrar: limits::BRIDGE,
         unsealed: 1 << 22,
         batches: 3,
     };

@@ -7,7 +7,8 @@ use holdfast_crypto::{
     tree::{SubtreeProof, Tree},
 };
 use holdfast_protocol::{
-    AccountId, Command, Genesis, GenesisError, Instruction, KeyIndex, MarketId, OrderId, Outcome, Price, Side, Size, limits,
+    AccountId, Command, Genesis, GenesisError, Instruction, KeyIndex, MarketId, OrderId, Outcome, Price, Side, Size,
+    limits,
 };
 
 use crate::{
@@ -116,7 +117,11 @@ impl Engine {
     ///
     /// # Errors
     /// If the state does not let an instruction be executed: the batch is not one of this state.
-    pub fn replay(&mut self, instructions: &[Instruction], mut told: impl FnMut(&Self, usize, Outcome)) -> Result<Digest, (usize, Refusal)> {
+    pub fn replay(
+        &mut self,
+        instructions: &[Instruction],
+        mut told: impl FnMut(&Self, usize, Outcome),
+    ) -> Result<Digest, (usize, Refusal)> {
         let mut unsealed = BTreeSet::new();
         for (at, instruction) in instructions.iter().enumerate() {
             if let Some(session) = replaced(&self.store, instruction).filter(|session| unsealed.remove(session)) {

@@ -7,10 +7,10 @@
 use alloy_primitives::{B256, U256, keccak256, uint};
 use holdfast_crypto::{
     Digest, F,
+    curve::Affine,
     field::{cell_from_canonical, cell_to_canonical},
     poseidon2::compress,
     schnorr::PublicKey,
-    curve::Affine,
     septic::Septic,
 };
 
@@ -82,7 +82,9 @@ fn cells(word: &Word) -> [u32; WORD_CELLS] {
 /// The words of a batch, first to last.
 pub fn words(batch: &Batch) -> Vec<Word> {
     let pairs = batch.instructions.iter().zip(&batch.outcomes);
-    pairs.flat_map(|(instruction, outcome)| word_cells(&blocks(instruction), outcome.code()).map(|cells| word(&cells))).collect()
+    pairs
+        .flat_map(|(instruction, outcome)| word_cells(&blocks(instruction), outcome.code()).map(|cells| word(&cells)))
+        .collect()
 }
 
 /// Why words are not those of a batch.
@@ -173,7 +175,11 @@ fn instruction(first: &[u32; WORD_CELLS], further: &[[u32; WORD_CELLS]]) -> Opti
         })
     };
     let command = match kind {
-        1 => Command::Deposit(Deposit { sender, account: target(a)?, amount: Amount::try_from(number(&[b, c, d])).ok()? }),
+        1 => Command::Deposit(Deposit {
+            sender,
+            account: target(a)?,
+            amount: Amount::try_from(number(&[b, c, d])).ok()?,
+        }),
         2 => Command::Withdraw(Withdraw { account, amount: Amount::try_from(number(&[b, c, d])).ok()? }),
         3 => Command::Place(Place {
             account,
@@ -270,9 +276,7 @@ pub fn extend(value: U256, cells: &[u32; WORD_CELLS], z: U256) -> U256 {
 
 /// The polynomial's value: the first word is the highest coefficient.
 pub fn evaluate(words: &[Word], z: U256) -> U256 {
-    words.iter().fold(U256::ZERO, |value, word| {
-        value.mul_mod(z, MODULUS).add_mod(U256::from_be_slice(word), MODULUS)
-    })
+    words.iter().fold(U256::ZERO, |value, word| value.mul_mod(z, MODULUS).add_mod(U256::from_be_slice(word), MODULUS))
 }
 
 /// An element of the scalar field as cells of 30 bits, the least significant first.

@@ -19,7 +19,7 @@ fn valid() -> Genesis {
         operator: account_of(2),
         fee_account: account_of(0),
         quote_decimals: 6,
-        accounts: vec![account(0, 0), account(1, 1), account(2, 4), account((1 << 20) - 1, 1)],
+        accounts: vec![account(0, 0), account(1, 1), account(2, 4), account((1 << 20) - 2, 1)],
         markets: vec![MarketGenesis {
             symbol: "M".into(),
             tick_decimals: 2,
@@ -63,7 +63,11 @@ fn accounts_and_roles_that_break_a_rule_are_named() {
     check(|g| g.accounts.push(account(1, 0)), "account 1, account: expected one entry, got two");
     check(
         |g| g.accounts[3].owner = Address::ZERO,
-        "account 1048575, owner: expected an address that is not zero, got 0x0000000000000000000000000000000000000000",
+        "account 1048574, owner: expected an address that is not zero, got 0x0000000000000000000000000000000000000000",
+    );
+    check(
+        |g| g.accounts[3] = account((1 << 20) - 1, 0),
+        "account 1048575, account: expected below 1048575, got 1048575",
     );
     check(|g| g.accounts[3] = account(5, 5), "account 5, keys: expected at most 4, got 5");
     check(|g| g.oracle = account_of(7), "oracle: expected one of the accounts listed, got 7");

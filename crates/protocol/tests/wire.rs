@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{account_of, key_of, sample_batch, sample_batch_without_points, sample_instructions, signature_of};
+use common::{
+    account_of, forced_samples, key_of, sample_batch, sample_batch_without_points, sample_instructions, signature_of,
+};
 use holdfast_protocol::{
     AccountId, Batch, BatchHeader, CancelAll, Command, Instruction, KeyIndex, MarketId, Outcome, Reject, Seal,
     Signature,
@@ -147,7 +149,7 @@ struct Vectors {
 #[serde(deny_unknown_fields)]
 struct InstructionVector {
     name: String,
-    key: KeyIndex,
+    key: u32,
     command: Command,
     hex: String,
 }
@@ -179,7 +181,7 @@ fn hex(bytes: &[u8]) -> String {
 fn vectors() -> Vectors {
     let instruction = |(name, instruction): (&str, Instruction)| InstructionVector {
         name: name.into(),
-        key: instruction.key,
+        key: instruction.key.get(),
         command: instruction.command,
         hex: hex(&encode(&instruction)),
     };
@@ -195,7 +197,8 @@ fn vectors() -> Vectors {
             BatchVector { name: name.into(), number, instructions, outcomes, seals, hex }
         })
         .into();
-    Vectors { instructions: sample_instructions().into_iter().map(instruction).collect(), batches }
+    let samples = sample_instructions().into_iter().chain(forced_samples());
+    Vectors { instructions: samples.map(instruction).collect(), batches }
 }
 
 /// `HOLDFAST_BLESS=1` rewrites the vectors. They freeze a published format: every byte that changes breaks everyone who
@@ -238,9 +241,13 @@ fn malformed_batches_name_where_expected_and_got() {
         &batch_bytes(&[&[0x81, 0x80, 0x00]]),
         "byte 4, batch number: expected a number of 1 byte(s), got it padded to 3",
     );
-    check(&batch_bytes(&[&[1, 1, 0x0f]]), "byte 6, command kind: expected 1 to 12, got 15");
-    check(&batch_bytes(&[&[1, 1, 0x0d]]), "byte 6, command kind: expected 1 to 12, got 13");
-    check(&batch_bytes(&[&[1, 1, 0x00]]), "byte 6, command kind: expected 1 to 12, got 0");
+    check(&batch_bytes(&[&[1, 1, 0x0f]]), "byte 6, command kind: expected 1 to 13, got 15");
+    check(&batch_bytes(&[&[1, 1, 0x0e]]), "byte 6, command kind: expected 1 to 13, got 14");
+    check(
+        &batch_bytes(&[&[1, 1, 0x0d]]),
+        "byte 7, head of a forced instruction: expected 1 more byte(s), got the end of the data",
+    );
+    check(&batch_bytes(&[&[1, 1, 0x00]]), "byte 6, command kind: expected 1 to 13, got 0");
     check(&batch_bytes(&[&[1, 1, 0x15]]), "byte 6, flags: expected 0 to 0, got 1");
     check(&batch_bytes(&[&[1, 1, 0x36]]), "byte 6, flags: expected 0 to 2, got 3");
     check(&batch_bytes(&[&[1, 1, 0x4b]]), "byte 6, flags: expected 0 to 3, got 4");
@@ -383,7 +390,7 @@ fn batch_with_a_seal_behind_its_end_panics() {
 
 #[test]
 fn longest_and_shortest_instructions_meet_the_stated_lengths() {
-    let samples = sample_instructions();
+    let samples: Vec<_> = sample_instructions().into_iter().chain(forced_samples()).collect();
     let length = |instruction: &Instruction| encode(instruction).len();
     let lengths = || samples.iter().map(|(_, instruction)| length(instruction));
     assert_eq!(lengths().min(), Some(INSTRUCTION_BYTES_MIN));
@@ -419,4 +426,19 @@ fn units_beyond_their_bounds_are_rejected_in_json() {
         r#"{"command":"cancel","account":0,"order":{"slot":16777216,"generation":0}}"#,
         "order slot must be below 16777216, got 16777216",
     );
+}
+
+#[test]
+fn a_forced_instruction_has_no_key_and_is_forced_once() {
+    let [(_, forced), _] = forced_samples()[..] else { unreachable!("two samples") };
+    let bytes = encode(&forced);
+    assert_eq!(bytes[0], 13);
+    // Session 2 × 4 + 1: a key.
+    let mut with_key = bytes.clone();
+    with_key[2] |= 1;
+    let error = decode(&with_key).expect_err("a key").to_string();
+    assert_eq!(error, "byte 1, key of a forced instruction: expected 0 to 0, got 1");
+    let twice = [&[13], &bytes[..]].concat();
+    let error = decode(&twice).expect_err("twice").to_string();
+    assert_eq!(error, "byte 1, command kind: expected 1 to 13, got 13");
 }

@@ -11,6 +11,7 @@ use holdfast_circuit::{
     air::airs,
     verify::{Config, VerifyingKey, decode_proof, system_params, verify_segment, verifying_key},
 };
+use holdfast_protocol::publication::point_in_calldata;
 use holdfast_prover::{BatchError, Prover, SegmentLimits, fill_batch};
 use openvm_stark_backend::codec::Encode;
 use rand::{Rng, SeedableRng};

@@ -13,6 +13,7 @@ use halo2_base::halo2_proofs::{halo2curves::bn256::Fr, poly::commitment::Params}
 use holdfast_circuit::{last::LastPublic, verify::SegmentProof};
 use holdfast_crypto::{F, field::DIGEST_ZERO};
 use holdfast_exchange::Engine;
+use holdfast_protocol::publication::point_in_calldata;
 use holdfast_prover::{
     BatchError, Prover, SegmentLimits,
     aggregate::{

@@ -31,10 +31,8 @@ use holdfast_circuit::{
 };
 use holdfast_crypto::{Digest, F, field::digest_to_hex};
 use holdfast_exchange::{Engine, step::Step};
-use holdfast_protocol::{
-    Batch, Instruction, Outcome, Reject,
-    cells::{batch_digest, digest_start},
-};
+use holdfast_protocol::publication::{Progress, point_in_calldata};
+use holdfast_protocol::{Batch, Instruction, Outcome, Reject};
 use holdfast_prover::{BatchError, Prover, SegmentLimits, fill_batch};
 use holdfast_sim::Scenario;
 use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
@@ -69,7 +67,8 @@ fn prove_batch(
         proofs.push(prove(segment));
         Ok::<(), BatchError>(())
     };
-    fill_batch(engine.store_mut(), &mut tree, &batch, point_in_calldata(&batch), limits, take).expect("the outcomes are those of the rules");
+    fill_batch(engine.store_mut(), &mut tree, &batch, point_in_calldata(&batch), limits, take)
+        .expect("the outcomes are those of the rules");
     assert_eq!(rehearsal.close_batch(), tree.root());
     *engine = rehearsal;
     (batch, proofs)
@@ -181,7 +180,9 @@ fn signed_batches_prove() {
         assert_eq!((batch.seals.len(), at_the_end, proofs.len()), (9, 6, segments));
         let append = |proofs: &[SegmentProof]| {
             let mut chain = start.clone();
-            chain.append(PROVER.verifying_key(), instructions, &Progress::end_in_calldata(&batch), proofs).map(|()| chain)
+            chain
+                .append(PROVER.verifying_key(), instructions, &Progress::end_in_calldata(&batch), proofs)
+                .map(|()| chain)
         };
         let chain = append(&proofs).expect("the batch is proven");
         assert_eq!(chain.root, engine.root());
@@ -205,7 +206,9 @@ fn a_batch_without_a_seal_is_not_proven() {
     let fill = |batch: &Batch| {
         let mut engine = stage.engine.clone();
         let (store, tree) = engine.parts_mut();
-        fill_batch(store, tree, batch, point_in_calldata(batch), SegmentLimits::default(), |_, _| Ok::<(), BatchError>(()))
+        fill_batch(store, tree, batch, point_in_calldata(batch), SegmentLimits::default(), |_, _| {
+            Ok::<(), BatchError>(())
+        })
     };
     assert_eq!(fill(&batch), Ok(()));
     let mut unsealed = batch.clone();
@@ -233,7 +236,7 @@ fn segments_of_every_scenario_prove() {
         let mut filled = engine(&scenario);
         let mut tree = filled.tree().clone();
         let batch = carry_out(&mut native, 1, &scenario.commands(SEED, INSTRUCTIONS));
-        let mut builder = Builder::new(filled.store_mut(), 0, digest_start(1));
+        let mut builder = Builder::new(filled.store_mut(), 0, common::start(1));
         let mut seals = batch.seals.iter().peekable();
         for at in 0..=INSTRUCTIONS {
             while let Some(seal) = seals.next_if(|seal| seal.after as usize == at) {

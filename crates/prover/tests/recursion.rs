@@ -15,7 +15,10 @@ use holdfast_circuit::{
 };
 use holdfast_crypto::{field::DIGEST_ZERO, poseidon2::compress};
 use holdfast_exchange::Engine;
-use holdfast_protocol::{Batch, Instruction, cells::batch_digest};
+use holdfast_protocol::{
+    Batch, Instruction, TimeMs,
+    publication::{Progress, point_in_calldata},
+};
 use holdfast_prover::{
     BatchError, Prover, SegmentLimits,
     aggregate::{AggregateError, Aggregator, Kind, params},
@@ -43,7 +46,8 @@ fn prove_batch(
         proofs.push(prover.prove(segment).expect("an honest segment can be proven"));
         Ok::<(), BatchError>(())
     };
-    fill_batch(engine.store_mut(), &mut tree, &batch, point_in_calldata(&batch), limits, take).expect("the outcomes are those of the rules");
+    fill_batch(engine.store_mut(), &mut tree, &batch, point_in_calldata(&batch), limits, take)
+        .expect("the outcomes are those of the rules");
     let _root = after.close_batch();
     *engine = after;
     (batch, proofs)
@@ -105,7 +109,11 @@ fn a_chain_becomes_one_proof_under_the_bundled_key() {
     } else {
         assert!(key.to_bytes() == LastKey::bundled().to_bytes(), "the bundled key is not that of the source: bless it");
     }
-    let data = [first, second].iter().fold(DIGEST_ZERO, |data, batch| compress(&data, &batch_digest(batch)));
+    // No instruction of these batches moves the time.
+    let time = TimeMs::new(time_end).expect("a time");
+    let data = [first, second]
+        .iter()
+        .fold(DIGEST_ZERO, |data, batch| compress(&data, &Progress::end_in_calldata(batch).digest(time)));
     let expected =
         LastPublic { root_old, root_new, batch_first: 1, batch_last: 2, time_start, time_end, data, segment_key };
     assert_eq!(key.verify(&last), Ok(expected));

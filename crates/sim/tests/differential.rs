@@ -155,6 +155,11 @@ fn frantic_markets_agree() {
 }
 
 #[test]
+fn settled_markets_agree() {
+    check_all("settled");
+}
+
+#[test]
 fn thin_margins_agree() {
     check_all("margin");
 }

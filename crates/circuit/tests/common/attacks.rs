@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 
 use holdfast_circuit::{
-    air::{MERKLE_WIDTH, SEGMENT_WIDTH, SYSTEM_BATCHES, Table, record_cells},
-    check::Checker,
+    air::{MERKLE_WIDTH, SEGMENT_CHAIN, SEGMENT_END, SYSTEM_BATCHES, Table, record_cells},
+    check::{Checker, Window},
+    row::Bus,
     step_table::command_entry,
     witness::{Segment, padded},
 };
@@ -18,8 +19,7 @@ use holdfast_exchange::{
 use holdfast_protocol::{
     AccountGenesis, AccountId, Address, Amend, Amount, Cancel, CancelAll, Command, Deployment, Deposit, Genesis,
     Instruction, KeyGenesis, KeyIndex, Mark, MarketGenesis, MarketId, Open, OrderId, Outcome, Place as PlaceCommand,
-    Price, Register, Release, Revoke, SelfTrade, Side, Size, Time, TimeInForce, TimeMs, Withdraw,
-    limits,
+    Price, Register, Release, Revoke, SelfTrade, Side, Size, Time, TimeInForce, TimeMs, Withdraw, limits,
 };
 use holdfast_sim::keyring::secret;
 use openvm_stark_backend::{p3_field::PrimeCharacteristicRing, p3_matrix::dense::RowMajorMatrix};
@@ -471,13 +471,12 @@ pub fn invented_end(checker: &Checker<'_>) -> Segment {
     rows[end + SYSTEM_BATCHES] += F::ONE;
     segment.public.time_end += 1;
     segment.public.batches_end += 1;
-    replace(checker, &mut segment, Table::Segment, rows);
+    fit_shown(checker, &mut segment, rows);
     segment
 }
 
 /// Columns of the segment's table: the time after the last access to the system slot, and that slot's cells at the end.
 const SEGMENT_GAP: usize = 2;
-const SEGMENT_END: usize = SEGMENT_WIDTH - SYSTEM_BATCHES - 1;
 
 /// A slot changed that no step has touched: another digest in place of an untouched child of the tree, and all that follows from it up to the root.
 pub fn changed_untouched_child(checker: &Checker<'_>) -> Segment {
@@ -514,12 +513,32 @@ pub fn changed_untouched_child(checker: &Checker<'_>) -> Segment {
     segment
 }
 
-/// A hash that does not follow from what is hashed: the root before or after the segment, or the digest of its instructions.
+/// Replaces the segment's row, and makes the digests at its end follow from the rest of it.
+fn fit_shown(checker: &Checker<'_>, segment: &mut Segment, mut row: Vec<F>) {
+    let table = checker.table(Table::Segment);
+    let (mut values, public) = (Vec::new(), segment.public.to_cells());
+    table.evaluate(&Window::new(&row, table.width, 0, &public), &mut values);
+    let messages = (0..table.messages()).map(|index| table.message(index, &values));
+    let hashed: Vec<_> = messages.filter(|message| message.bus == Bus::Poseidon2).collect();
+    let [.., first, second, third] = &hashed[..] else { unreachable!("three hashes at each end") };
+    let mut digest: Digest = std::array::from_fn(|i| row[SEGMENT_CHAIN + i]);
+    for (at, message) in [first, second, third].into_iter().enumerate() {
+        digest = compress(&digest, &std::array::from_fn(|i| message.cells[8 + i]));
+        if let Some(cells) = row.get_mut(SEGMENT_CHAIN + 8 * (at + 1)..SEGMENT_CHAIN + 8 * (at + 2)) {
+            cells.copy_from_slice(&digest);
+        }
+    }
+    segment.public.digest_out = digest;
+    replace(checker, segment, Table::Segment, row);
+}
+
+/// A hash that does not follow from what is hashed: the root before or after the segment, the digest of its instructions, or what is shown of it.
 #[derive(Debug, Clone, Copy)]
 pub enum Hash {
     RootOld,
     RootNew,
-    Digest,
+    Chain,
+    Shown,
 }
 
 /// Another digest in place of a hash at the end of its chain, in the row that computes it and in public.
@@ -528,14 +547,24 @@ pub fn invented_hash(checker: &Checker<'_>, hash: Hash) -> Segment {
     let mut forger = stage.forger();
     assert_eq!(forger.apply(&mut Honest, &deposit(ALICE, 100)), Outcome::Accepted);
     let mut segment = forger.close(checker);
-    let (table, public) = match hash {
+    let mut row = active(&segment, Table::Segment, checker.table(Table::Segment).width);
+    let mut chain: Digest = std::array::from_fn(|i| row[SEGMENT_CHAIN + i]);
+    let (table, digest) = match hash {
         Hash::RootOld => (Table::Merkle, &mut segment.public.root_old),
         Hash::RootNew => (Table::Merkle, &mut segment.public.root_new),
-        Hash::Digest => (Table::Step(Step::Authorise), &mut segment.public.digest_out),
+        Hash::Chain => (Table::Step(Step::Authorise), &mut chain),
+        Hash::Shown => {
+            segment.public.digest_out[0] += F::ONE;
+            return segment;
+        }
     };
-    let honest = *public;
-    public[0] += F::ONE;
-    let invented = *public;
+    let honest = *digest;
+    digest[0] += F::ONE;
+    let invented = *digest;
+    if let Hash::Chain = hash {
+        row[SEGMENT_CHAIN..SEGMENT_CHAIN + 8].copy_from_slice(&chain);
+        fit_shown(checker, &mut segment, row);
+    }
     let mut rows = active(&segment, table, checker.table(table).width);
     let at = rows.windows(honest.len()).position(|cells| cells == honest).expect("some row computes the hash");
     rows[at..at + honest.len()].copy_from_slice(&invented);

@@ -1,7 +1,7 @@
 //! Segments that prove what nobody has asked for: instructions without the signature of a session's key, each as consistent as a dishonest prover can make it.
 
 use holdfast_circuit::{
-    air::{SEGMENT_WIDTH, SYSTEM_BATCHES, SYSTEM_UNSEALED, Table},
+    air::{SEGMENT_END, SYSTEM_UNSEALED, Table},
     check::Checker,
     schnorr::{LADDER_WIDTH, ROWS},
     witness::Segment,
@@ -74,7 +74,7 @@ pub fn unsealed_batch(checker: &Checker<'_>) -> Segment {
 /// The same, with a segment's row that says that all are sealed.
 pub fn unsealed_batch_denied(checker: &Checker<'_>) -> Segment {
     let mut segment = alice_asked().finish(checker, true);
-    let end = SEGMENT_WIDTH - SYSTEM_BATCHES - 1;
+    let end = SEGMENT_END;
     let rows = &mut segment.traces[Table::Segment.index()].as_mut().expect("the table has rows").values;
     assert_eq!(rows[end + SYSTEM_UNSEALED], F::ONE);
     rows[end + SYSTEM_UNSEALED] = F::ZERO;
@@ -153,10 +153,10 @@ pub fn unsealed_key_lost(checker: &Checker<'_>, replaces: bool) -> Segment {
 
 /// Columns of the fields that extension blocks are made of, from the right: of `open` (owner) and `register` (x, y).
 pub const fn extension_column(step: Step) -> usize {
-    // active, clock, the digests, the grant (4), sender, account (with its limbs), and of `register` key, withdraws, replaces, expiry (3).
+    // active, clock, the digests, the number of words, the grant (5), sender, account (with its limbs), and of `register` key, withdraws, replaces, expiry (3).
     match step {
-        Step::Open => 2 + 2 * 8 + 4 + 1 + 3,
-        _ => 2 + 3 * 8 + 4 + 1 + 3 + 1 + 2 + 3,
+        Step::Open => 2 + 2 * 8 + 1 + 5 + 1 + 3,
+        _ => 2 + 3 * 8 + 1 + 5 + 1 + 3 + 1 + 2 + 3,
     }
 }
 

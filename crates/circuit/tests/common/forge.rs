@@ -405,7 +405,9 @@ impl Forger {
         let (entries, point, value) = publication::entries(&self.words, &self.progress);
         let progress_out = Progress { chain, value, ..self.progress };
         let begins = self.progress.begins();
-        let time_at = |cells: &[i64]| TimeMs::new(read::<System<Plain>>(cells).time & (TimeMs::BOUND - 1) as u64).expect("masked");
+        let time_at = |cells: &[i64]| {
+            TimeMs::new(read::<System<Plain>>(cells).time & (TimeMs::BOUND - 1) as u64).expect("masked")
+        };
         let ends = [(self.progress, time_at(&first.cells)), (progress_out, time_at(&last.cells))];
         let (cells, _) = progress_cells(ends, begins, self.words.len());
         segment.extend(cells);

@@ -129,12 +129,7 @@ fn wide_power<M: Machine>(m: &mut M) -> Wide<M, 7> {
     m.wide_scale(&product, &c)
 }
 
-fn select_wide<M: Machine>(
-    m: &mut M,
-    condition: &Bit<M>,
-    then: &Wide<M, 7>,
-    otherwise: &Wide<M, 7>,
-) -> Wide<M, 7> {
+fn select_wide<M: Machine>(m: &mut M, condition: &Bit<M>, then: &Wide<M, 7>, otherwise: &Wide<M, 7>) -> Wide<M, 7> {
     let (then, otherwise) = (m.int_nonnegative(then), m.int_nonnegative(otherwise));
     let chosen = m.int_select(condition, &then, &otherwise);
     m.int_magnitude(&chosen)

@@ -130,7 +130,8 @@ fn command() -> impl Strategy<Value = Command> {
 }
 
 pub fn instruction() -> impl Strategy<Value = Instruction> {
-    (key(), command()).prop_map(|(key, command)| Instruction { key, command })
+    let asks = prop_oneof![4 => key(), 1 => Just(KeyIndex::ETHEREUM)];
+    (asks, command()).prop_map(|(key, command)| Instruction { key, command })
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -284,6 +285,15 @@ pub fn sample_instructions() -> Vec<(&'static str, Instruction)> {
         ("revoke, largest", 3, Command::Revoke(Revoke { sender: account_last, account: account_last, key: key(3) })),
     ];
     commands.into_iter().map(|(name, index, command)| (name, Instruction { key: key(index), command })).collect()
+}
+
+/// What Ethereum asks for: a deposit, and the longest instruction of all.
+pub fn forced_samples() -> Vec<(&'static str, Instruction)> {
+    let forced = |name| {
+        let found = sample_instructions().into_iter().find(|(sample, _)| *sample == name);
+        Instruction { key: KeyIndex::ETHEREUM, ..found.expect("a sample").1 }
+    };
+    vec![("deposit, forced", forced("deposit")), ("register, largest, forced", forced("register, largest"))]
 }
 
 /// Every sample, some of them rejected, and seals where they may stand: before all, two in one place, and after all.

@@ -990,10 +990,14 @@ fn a_rejected_command_changes_only_its_session() {
             }
             let mut expected = model.snapshot();
             if model.apply(&instruction) != Some(ACCEPTED) {
-                let session = expected.sessions.get_mut(&instruction.session()).unwrap();
-                expected.system.unsealed += u32::from(!session.unsealed);
-                session.unsealed = true;
-                session.sequence += 1;
+                if instruction.is_forced() {
+                    expected.system.forced += 1;
+                } else {
+                    let session = expected.sessions.get_mut(&instruction.session()).unwrap();
+                    expected.system.unsealed += u32::from(!session.unsealed);
+                    session.unsealed = true;
+                    session.sequence += 1;
+                }
                 assert_eq!(expected, model.snapshot(), "{}, seed 2, {instruction:?}", scenario.name);
                 assert!(model.fills().is_empty());
             }
