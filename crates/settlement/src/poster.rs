@@ -104,12 +104,14 @@ pub struct Options {
     pub patience: u64,
     /// Blocks after which what was mined is not expected to be undone.
     pub depth: u64,
+    /// Wei per unit of gas, and of blob gas, that is never exceeded, however long a transaction waits.
+    pub fee_max: u128,
     pub crash: Option<CrashPoint>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { carrier: Carrier::Cheapest, patience: 5, depth: 96, crash: None }
+        Self { carrier: Carrier::Cheapest, patience: 5, depth: 96, fee_max: 2_000_000_000_000, crash: None }
     }
 }
 
@@ -163,7 +165,12 @@ pub enum Progress {
         block: u64,
         gas: u64,
     },
-    /// Its nonce was used by another transaction of the same key.
+    /// It would cost more than it may: it waits as it is, or is not sent yet.
+    TooDear {
+        task: Task,
+        fees: Fees,
+    },
+    /// Its nonce was used by another transaction of the same key, or somebody else has done it.
     Displaced {
         task: Task,
     },
@@ -252,7 +259,21 @@ impl Poster {
                 serde_json::from_slice(&bytes).map_err(|error| Error::Damaged { path, reason: error.to_string() })?
             }
         };
-        Ok(Self { client, folder: folder.to_owned(), options, journal })
+        let poster = Self { client, folder: folder.to_owned(), options, journal };
+        poster.sweep()?;
+        Ok(poster)
+    }
+
+    /// Removes transactions that were written down, but are not under way.
+    fn sweep(&self) -> Result<()> {
+        let folder = self.folder.join("transactions");
+        let entries = fs::read_dir(&folder).map_err(Error::file(&folder))?;
+        let kept: Vec<PathBuf> =
+            self.journal.attempts.iter().map(|attempt| self.transaction_path(attempt.hash)).collect();
+        for entry in entries.flatten().filter(|entry| !kept.contains(&entry.path())) {
+            journal::remove(&entry.path())?;
+        }
+        Ok(())
     }
 
     pub fn client(&self) -> &Client {
@@ -373,14 +394,21 @@ impl Poster {
                 return self.push(height).await;
             }
             // A reorganisation took back transactions before this one: what comes next is sent anew from there on.
-            self.journal.attempts.clear();
-            self.save()?;
+            self.forget()?;
         }
         self.bury(height).await?;
         match self.next().await? {
             Some(task) => self.send(task, nonce, height).await,
             None => Ok(Progress::Idle),
         }
+    }
+
+    /// Nothing is under way any more.
+    fn forget(&mut self) -> Result<()> {
+        self.journal.attempts.clear();
+        self.save()?;
+        self.passed(CrashPoint::JournalCleared)?;
+        self.sweep()
     }
 
     /// The transaction under way has no longer the next nonce: it was mined, or one that it replaced.
@@ -399,12 +427,7 @@ impl Poster {
                 failure = Some(attempt.task);
             }
         }
-        self.journal.attempts.clear();
-        self.save()?;
-        self.passed(CrashPoint::JournalCleared)?;
-        for attempt in &attempts {
-            journal::remove(&self.transaction_path(attempt.hash))?;
-        }
+        self.forget()?;
         match failure {
             // Whether it is worth another attempt, the next step finds out before it pays for it.
             Some(task) => Err(Error::Reverted { what: named(task), reason: "it failed in its block".into() }),
@@ -417,6 +440,11 @@ impl Poster {
         let last = self.journal.attempts[self.journal.attempts.len() - 1].clone();
         let next = self.next().await?;
         let wanted = next == Some(last.task);
+        if next.is_none() {
+            // Somebody else has done it. Should it be mined all the same, it changes nothing.
+            self.forget()?;
+            return Ok(Progress::Displaced { task: last.task });
+        }
         // After a reorganisation, what waits may no longer be what is next; and the chain may be shorter than it was.
         let late = height.saturating_sub(last.height) >= self.options.patience;
         if let Some(task) = next
@@ -530,6 +558,9 @@ impl Poster {
         // What waits under this nonce may be of another time, and offer more than is remembered.
         for _ in 0..8 {
             let fees = bumped(now, before, with_blobs);
+            if fees.most > self.options.fee_max || (with_blobs && fees.blob > self.options.fee_max) {
+                return Ok(Progress::TooDear { task, fees });
+            }
             let mut request = request.clone().nonce(nonce).gas_limit(gas);
             request.set_max_fee_per_gas(fees.most);
             request.set_max_priority_fee_per_gas(fees.tip.min(fees.most));
@@ -614,7 +645,9 @@ impl Poster {
             match self.step().await? {
                 Progress::Idle => return Ok(()),
                 Progress::Mined { .. } | Progress::Displaced { .. } => {}
-                Progress::Sent { .. } | Progress::Waiting { .. } => tokio::time::sleep(self.client.wallet.poll).await,
+                Progress::Sent { .. } | Progress::Waiting { .. } | Progress::TooDear { .. } => {
+                    tokio::time::sleep(self.client.wallet.poll).await
+                }
             }
         }
     }

@@ -26,7 +26,9 @@ use holdfast_settlement::{
     Client, Error, Follower, Poster,
     blobs::{Beacon, Blobs, FromTransactions, Slots},
     client::{Wallet, endpoint, request},
-    contracts::{FINAL_VERIFIER, IDevToken, IERC20, IInbox, IRollup, create, create_reader, create_token},
+    contracts::{
+        FINAL_VERIFIER, IDevToken, IERC20, IInbox, INBOX, IRollup, VAULT, create, create_reader, create_token,
+    },
     embedded::Chain,
     follower::{Cursor, Event},
     poster::{Carrier, Options, Progress},
@@ -138,7 +140,14 @@ async fn scenario(wallet: &Wallet) -> (Vec<Outcome>, Vec<String>) {
     outcomes.push(send(wallet, "verifier", made(code), 16_000_000).await);
     let code = holdfast_settlement::contracts::STATE_READER.creation(&[]).expect("code");
     outcomes.push(send(wallet, "reader", made(code), 16_000_000).await);
+    // Two of the venue's own, whose constructors compute and store.
     let other = Address::repeat_byte(0x77);
+    let arguments = (token, U256::from(1) << 90, place, other, other).abi_encode_params();
+    let code = VAULT.creation(&arguments).expect("code");
+    outcomes.push(send(wallet, "vault", made(code), 16_000_000).await);
+    let arguments = (other, other, other, U256::from(7), U256::from(1), vec![other; 3]).abi_encode_params();
+    let code = INBOX.creation(&arguments).expect("code");
+    outcomes.push(send(wallet, "inbox", made(code), 16_000_000).await);
     let mint = IDevToken::mintCall { to: wallet.address, amount: U256::from(1_000) };
     outcomes.push(send(wallet, "mint", request(token, &mint), 200_000).await);
     let transfer = IERC20::transferCall { to: other, amount: U256::from(1_000) };
@@ -174,7 +183,7 @@ async fn scenario(wallet: &Wallet) -> (Vec<Outcome>, Vec<String>) {
     let failing = request(place, &wrong).from(wallet.address);
     let error = wallet.provider.call(failing).await.expect_err("it reverts");
     answers.push(format!("{:?}", error.as_error_resp().and_then(|error| error.as_revert_data())));
-    answers.push(format!("{:?}", wallet.provider.get_code_at(place).await.map(|code| keccak256(code))));
+    answers.push(format!("{:?}", wallet.provider.get_code_at(place).await.map(keccak256)));
     answers.push(format!("{:?}", wallet.provider.get_storage_at(place, U256::ZERO).await));
     answers.push(format!("{:?}", wallet.provider.get_balance(other).await));
     answers.push(format!(

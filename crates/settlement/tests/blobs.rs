@@ -33,7 +33,7 @@ fn value(words: &[Word], z: U256) -> U256 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
 
     #[test]
     fn words_come_back(count in 0_usize..9_000, seed: u64) {

@@ -91,7 +91,8 @@ async fn fees_move() {
     let history = history.await.expect("a history");
     assert_eq!(history.base_fee_per_gas.len(), history.gas_used_ratio.len() + 1);
 
-    chain.set_excess_blob_gas(50_000_000);
+    // Dear enough that it is not held up by the price of execution (EIP-7918).
+    chain.set_excess_blob_gas(150_000_000);
     chain.mine();
     let dear = wallet.provider.get_blob_base_fee().await.expect("a price");
     chain.mine_many(20);
@@ -134,7 +135,7 @@ async fn the_past_can_be_asked() {
 async fn transactions_return() {
     let chain = Chain::new(Config { mining: Mining::Asked, ..config() });
     let wallet = wallet(&chain).await;
-    let carried = sidecar(blobs_from_words(&publication(1, 50).words)).expect("a sidecar");
+    let carried = sidecar(blobs_from_words(&publication(1, 200).words)).expect("a sidecar");
     let mut blobs = ether(0, 10 * GWEI, GWEI);
     blobs.blob_versioned_hashes = Some(carried.versioned_hashes().collect());
     blobs.max_fee_per_blob_gas = Some(GWEI);

@@ -2,9 +2,12 @@
 
 mod common;
 
-use common::{Stage, calldata, drive, proof, publication};
+use alloy::primitives::U256;
+use common::{Stage, calldata, drive, proof, publication, signer};
 use holdfast_settlement::{
     Error,
+    client::Wallet,
+    contracts::IRollup,
     embedded::Undone,
     follower::Event,
     poster::{Carrier, CrashPoint, Options, Prices, Progress},
@@ -165,6 +168,48 @@ async fn who_waits_too_long_pays_more() {
         assert!(sent >= 2, "sent {sent} times");
         assert_eq!(committed(&stage).await, [(1, 3)]);
     }
+}
+
+/// However long it waits, nobody pays more than was allowed; and once it is cheaper again, it goes on.
+#[tokio::test]
+async fn there_is_a_limit_to_what_is_paid() {
+    let stage = Stage::new().await;
+    let mut poster = stage.poster(Options { patience: 1, fee_max: 40_000_000_000, ..calldata() });
+    poster.commit(&publication(1, 3)).expect("it is taken");
+    let mut dear = 0;
+    for _ in 0..12 {
+        stage.chain.set_base_fee(30_000_000_000);
+        stage.chain.mine();
+        if let Progress::TooDear { fees, .. } = poster.step().await.expect("a step") {
+            assert!(fees.most > 40_000_000_000);
+            dear += 1;
+        }
+    }
+    assert!(dear > 8, "too dear {dear} times");
+    stage.chain.set_base_fee(1_000_000_000);
+    stage.chain.mine();
+    drive(&mut poster, &stage.chain).await;
+    assert_eq!(committed(&stage).await, [(1, 3)]);
+}
+
+/// Somebody else makes batches final while our proof waits.
+#[tokio::test]
+async fn what_others_have_done_is_not_done_again() {
+    let stage = Stage::new().await;
+    let mut poster = stage.poster(calldata());
+    poster.commit(&publication(1, 3)).expect("it is taken");
+    drive(&mut poster, &stage.chain).await;
+    poster.finalise(&proof(1)).expect("it is taken");
+    assert!(matches!(poster.step().await.expect("a step"), Progress::Sent { .. }));
+    stage.chain.drop_waiting();
+    stage.chain.set_mining(holdfast_settlement::embedded::Mining::Immediate);
+    let other = Wallet::embedded(&stage.chain, signer(1)).await.expect("it answers");
+    let call = IRollup::finaliseCall { proof: proof(1).proof.into(), opening: Default::default() };
+    other.order("a proof", stage.client.at.rollup, &call, U256::ZERO).await.expect("it is final");
+    assert!(matches!(poster.step().await.expect("a step"), Progress::Displaced { .. }));
+    assert_eq!(poster.step().await.expect("a step"), Progress::Idle);
+    let left = std::fs::read_dir(stage.folder.path().join("transactions")).expect("a folder").count();
+    assert_eq!(left, 0);
 }
 
 #[tokio::test]

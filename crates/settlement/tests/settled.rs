@@ -3,10 +3,11 @@
 
 mod common;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U256},
+    primitives::{Address, B256, Bytes, U256, keccak256},
+    sol,
     sol_types::SolValue,
 };
 use common::{drive, signer};
@@ -25,7 +26,9 @@ use holdfast_settlement::{
     Client, Error, Follower, Poster,
     blobs::FromTransactions,
     client::{SessionKey, Wallet},
-    contracts::{Deployment, IRollup, Opened, Parameters, create, create_reader, create_token, deploy, plan},
+    contracts::{
+        Deployment, IRollup, Opened, Parameters, create, create_reader, create_token, create_verifier, deploy, plan,
+    },
     embedded::{Chain, Mining},
     follower::{Cursor, Event},
     journal::Finality,
@@ -36,6 +39,13 @@ use holdfast_settlement::{
 const START: u64 = 1_700_000_000_000;
 const SEGMENT_KEY: B256 = B256::repeat_byte(0x11);
 const DAY: u64 = 86_400;
+
+sol! {
+    interface IVerifier {
+        function keyCommitment() external view returns (bytes32);
+        function verify(bytes calldata proof) external view returns (bytes32 rootOld, bytes32 rootNew);
+    }
+}
 
 /// Returns the bytes that it is given to verify: they are the statement.
 fn verifier() -> Bytes {
@@ -281,4 +291,23 @@ async fn from_a_deposit_to_a_claim_and_an_exit() {
         .collect();
     assert_eq!(kinds, ["final", "paid", "frozen", "exited"]);
     assert_ne!(blob_commitment(&[]), B256::ZERO);
+}
+
+/// The verifier with its key data, and the sample proof of the contracts' tests: in one transaction's gas.
+#[tokio::test]
+async fn the_verifier() {
+    let chain = Chain::new(common::config());
+    let wallet = Wallet::embedded(&chain, signer(0)).await.expect("it answers");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let key = std::fs::read(root.join("contracts/test/vectors/key.bin")).expect("key data");
+    let proof = std::fs::read(root.join("crates/circuit/tests/vectors/last.proof")).expect("a proof");
+    let place = create_verifier(&wallet, &key).await.expect("a verifier");
+    let commitment = wallet.ask("the key", place, &IVerifier::keyCommitmentCall {}).await.expect("an answer");
+    assert_eq!(commitment, keccak256(&key));
+    let call = IVerifier::verifyCall { proof: proof.clone().into() };
+    let receipt = wallet.order("a proof", place, &call, U256::ZERO).await.expect("it is valid");
+    println!("the proof is verified with {} gas", receipt.gas_used);
+    let call = IVerifier::verifyCall { proof: proof[1..].to_vec().into() };
+    let error = wallet.order("a proof", place, &call, U256::ZERO).await.expect_err("it is too short");
+    assert!(error.to_string().contains("proof length (expected"), "{error}");
 }

@@ -122,6 +122,8 @@ async fn transactions_of_strangers() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn files_and_errors(bytes: Vec<u8>, words in 0_usize..40, flip: usize) {
         let _ = (decode_publication(&bytes), decode_finality(&bytes));

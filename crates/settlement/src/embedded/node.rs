@@ -71,7 +71,7 @@ pub struct Node {
     passed: u64,
     /// Blocks ever made.
     made: u64,
-    pub snapshots: Vec<Box<Node>>,
+    pub snapshots: Vec<Node>,
 }
 
 impl Node {

@@ -1,6 +1,6 @@
 //! Transactions as they are sent, and those that wait.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use alloy::{
     consensus::{
@@ -160,10 +160,13 @@ impl Pool {
 
     /// Each sender's transaction with the nonce that `nonce` says is its next.
     pub fn next(&self, nonce: impl Fn(Address) -> u64) -> impl Iterator<Item = (u64, &Arc<Pooled>)> {
-        let mut senders: Vec<Address> = self.waiting.keys().map(|(sender, _)| *sender).collect();
-        senders.dedup();
+        let mut after = None;
+        let senders = std::iter::from_fn(move || {
+            let from = after.map_or(Bound::Unbounded, |last| Bound::Excluded((last, u64::MAX)));
+            after = self.waiting.range((from, Bound::Unbounded)).next().map(|((sender, _), _)| *sender);
+            after
+        });
         senders
-            .into_iter()
             .filter_map(move |sender| self.waiting.get(&(sender, nonce(sender))))
             .map(|(arrival, pooled)| (*arrival, pooled))
     }

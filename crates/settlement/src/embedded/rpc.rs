@@ -214,7 +214,7 @@ pub fn call(node: &mut Node, method: &str, parameters: &Value) -> Result<Value, 
         "evm_snapshot" => {
             let mut snapshot = node.clone();
             snapshot.snapshots.clear();
-            node.snapshots.push(Box::new(snapshot));
+            node.snapshots.push(snapshot);
             Ok(hex_number(node.snapshots.len() as u64))
         }
         "evm_revert" => {
@@ -228,7 +228,7 @@ pub fn call(node: &mut Node, method: &str, parameters: &Value) -> Result<Value, 
             let mut older = std::mem::take(&mut node.snapshots);
             older.truncate(index + 1);
             if let Some(snapshot) = older.pop() {
-                *node = *snapshot;
+                *node = snapshot;
             }
             node.snapshots = older;
             Ok(json!(true))
@@ -266,9 +266,7 @@ pub fn call(node: &mut Node, method: &str, parameters: &Value) -> Result<Value, 
         "anvil_getBlobsByTransactionHash" => {
             let Some((block, index)) = node.transaction(given.get(0)?) else { return Ok(Value::Null) };
             match &block.records[index].pooled.sidecar {
-                Some(sidecar) => {
-                    json(sidecar.blobs().iter().map(|blob| hex::encode_prefixed(blob)).collect::<Vec<_>>())
-                }
+                Some(sidecar) => json(sidecar.blobs().iter().map(hex::encode_prefixed).collect::<Vec<_>>()),
                 None => Ok(Value::Null),
             }
         }

@@ -130,7 +130,7 @@ pub async fn drive(poster: &mut Poster, chain: &Chain) -> Vec<Progress> {
         let step = poster.step().await.expect("a step");
         match &step {
             Progress::Idle => return progress,
-            Progress::Sent { .. } | Progress::Waiting { .. } => {
+            Progress::Sent { .. } | Progress::Waiting { .. } | Progress::TooDear { .. } => {
                 chain.mine();
             }
             _ => {}
