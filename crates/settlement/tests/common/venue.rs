@@ -1,0 +1,195 @@
+//! A venue with all its contracts on the embedded chain. Only the proofs are not there: a contract that says what it is told stands in for their verifier.
+
+use std::sync::Arc;
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U256},
+    sol_types::SolValue,
+};
+use holdfast_crypto::{Digest, poseidon2::compress};
+use holdfast_exchange::{
+    Engine,
+    opening::{open_bridge, open_deployment, open_system},
+    sequencer::Sequencer,
+};
+use holdfast_protocol::{
+    AccountGenesis, AccountId, Deployment as Venue, Genesis, KeyGenesis, MarketGenesis, Price, SecretKey, TimeMs,
+    publication::{Progress, digest_word},
+};
+use holdfast_settlement::{
+    Client, Error, Follower, Poster,
+    blobs::FromTransactions,
+    client::Wallet,
+    contracts::{Deployment, Opened, Parameters, create, create_reader, create_token, deploy, plan},
+    embedded::{Chain, Mining},
+    follower::{Cursor, Event},
+    journal::Finality,
+    poster::{Carrier, Options},
+    publication::{Publication, forced, point},
+};
+
+use super::{drive, signer};
+
+pub const START: u64 = 1_700_000_000_000;
+pub const SEGMENT_KEY: B256 = B256::repeat_byte(0x11);
+pub const DAY: u64 = 86_400;
+
+/// Returns the bytes that it is given to verify: they are the statement.
+fn verifier() -> Bytes {
+    // PUSH2 256, PUSH1 68, PUSH0, CALLDATACOPY, PUSH2 256, PUSH0, RETURN, behind what copies it.
+    let code = [0x61, 1, 0, 0x60, 68, 0x5f, 0x37, 0x61, 1, 0, 0x5f, 0xf3];
+    [&[0x60, code.len() as u8, 0x80, 0x60, 9, 0x3d, 0x39, 0x3d, 0xf3], &code[..]].concat().into()
+}
+
+pub fn account(id: u32) -> AccountId {
+    AccountId::new(id).expect("an account")
+}
+
+pub fn genesis(chain_id: u64, vault: Address) -> Genesis {
+    let open = |id| {
+        let key = KeyGenesis {
+            public_key: SecretKey::from_seed([id as u8; 32]).public_key(),
+            withdraws: false,
+            expiry: TimeMs::new(START * 2).expect("a time"),
+        };
+        AccountGenesis { account: account(id), owner: Address::repeat_byte(0xee), keys: vec![key] }
+    };
+    Genesis {
+        deployment: Venue { chain_id, contract: vault },
+        time: TimeMs::new(START).expect("a time"),
+        oracle: account(0),
+        operator: account(1),
+        fee_account: account(2),
+        quote_decimals: 6,
+        accounts: [0, 1, 2].map(open).into(),
+        markets: vec![MarketGenesis {
+            symbol: "BTC-USD".into(),
+            tick_decimals: 2,
+            lot_decimals: 4,
+            mark: Price::new(10_000).expect("a price"),
+            initial_margin_ppm: 50_000,
+            maintenance_margin_ppm: 25_000,
+            maker_fee_ppm: 100,
+            taker_fee_ppm: 350,
+            open_orders_max: 100,
+            position_max: 1 << 38,
+            mark_move_ppm: 100_000,
+        }],
+    }
+}
+
+pub struct Settled {
+    pub chain: Chain,
+    pub operator: Client,
+    pub alice: Client,
+    pub venue: Sequencer,
+    pub follower: Follower,
+    pub folder: tempfile::TempDir,
+    pub root: Digest,
+}
+
+impl Settled {
+    pub async fn new() -> Self {
+        let chain = Chain::new(super::config());
+        let wallet = Wallet::embedded(&chain, signer(0)).await.expect("it answers");
+        let token = create_token(&wallet).await.expect("a token");
+        let reader = create_reader(&wallet).await.expect("a reader");
+        let verifier = create(&wallet, "verifier", verifier()).await.expect("a verifier");
+        let plan = plan(&wallet).await.expect("a plan");
+        let engine = Engine::new(&genesis(wallet.chain, plan.vault)).expect("a valid genesis");
+        let tree = engine.tree();
+        let opened = Opened {
+            root: digest_word(&engine.root()),
+            deployment: open_deployment(tree).into(),
+            system: open_system(tree).into(),
+            bridge: open_bridge(tree).into(),
+        };
+        let parameters = Parameters {
+            token,
+            cap: U256::from(1) << 90,
+            fee: U256::from(1_000),
+            deposit_min: U256::from(100),
+            owners: vec![Address::repeat_byte(0xee); 3],
+            reader,
+            verifier,
+            segment_key: SEGMENT_KEY,
+            operator: wallet.address,
+            members: std::array::from_fn(|seat| Address::repeat_byte(0xc0 + seat as u8)),
+            genesis: opened,
+        };
+        let at: Deployment = deploy(&wallet, &plan, parameters.clone()).await.expect("all contracts");
+        assert_eq!((at.vault, at.council), (plan.vault, plan.council));
+        let stale = deploy(&wallet, &plan, parameters).await.expect_err("the nonces are used");
+        assert!(matches!(stale, Error::PlanStale { .. }), "{stale}");
+        let alice = Client::embedded(&chain, signer(1), at.clone()).await.expect("a client");
+        let keeper = Arc::new(FromTransactions(chain.provider()));
+        Self {
+            follower: Follower::new(chain.provider(), keeper, Cursor::new(at.clone())),
+            operator: Client::new(wallet, at).expect("it is the same chain"),
+            alice,
+            root: engine.root(),
+            venue: Sequencer::new(engine),
+            folder: tempfile::tempdir().expect("a temporary directory"),
+            chain,
+        }
+    }
+
+    /// What the inbox has, carried out by the venue.
+    pub async fn serve(&mut self) -> usize {
+        let mut served = 0;
+        for located in self.follower.catch_up().await.expect("it follows").events {
+            if let Event::Appended { blocks, .. } = located.event {
+                let instruction = forced(&blocks).expect("an instruction");
+                self.venue.force(&instruction).expect("it is let in");
+                served += 1;
+            }
+        }
+        served
+    }
+
+    /// Closes a batch, commits it, and makes it final.
+    pub async fn settle(&mut self, carrier: Carrier) {
+        let (batch, root) = self.venue.close_batch();
+        let time = TimeMs::new(self.venue.engine().system().time).expect("a time");
+        let publication = Publication::of(&batch, time);
+        let options = Options { carrier, ..Options::default() };
+        let mut poster = Poster::open(self.operator.clone(), self.folder.path(), options).expect("it opens");
+        poster.commit(&publication).expect("it is taken");
+        self.chain.set_mining(Mining::Asked);
+        drive(&mut poster, &self.chain).await;
+
+        // Who proves the batch takes its point from what was committed.
+        let step = self.follower.catch_up().await.expect("it follows");
+        let commit = step.events.into_iter().find_map(|located| match located.event {
+            Event::Committed(commit) => Some(commit),
+            _ => None,
+        });
+        let commit = commit.expect("it was committed");
+        assert_eq!(commit.words.as_ref(), Ok(&publication.words));
+        assert_eq!(commit.blobs > 0, carrier == Carrier::Blobs);
+        let z = point(&commit.commitment, &publication.chain).expect("a digest");
+        let progress = match carrier {
+            Carrier::Blobs => Progress::end(&batch, z),
+            _ => Progress::end_in_calldata(&batch),
+        };
+        let digest = progress.digest(time);
+        assert_eq!((progress.z, digest_word(&digest)), (z, commit.digest));
+
+        let number = U256::from(batch.header.number);
+        let statement = (
+            (digest_word(&self.root), digest_word(&root), number, number, U256::from(START)),
+            (U256::from(time.get()), digest_word(&compress(&Digest::default(), &digest)), SEGMENT_KEY),
+        );
+        let finality = Finality {
+            last: publication.batch,
+            proof: statement.abi_encode_params(),
+            opening: open_bridge(self.venue.engine().tree()),
+        };
+        poster.finalise(&finality).expect("it is taken");
+        drive(&mut poster, &self.chain).await;
+        self.chain.set_mining(Mining::Immediate);
+        assert_eq!(self.operator.batch_final().await.expect("an answer"), publication.batch);
+        assert_eq!(self.operator.root().await.expect("an answer"), digest_word(&root));
+        self.root = root;
+    }
+}
