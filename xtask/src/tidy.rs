@@ -10,6 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("circuit", &["crypto", "protocol", "exchange"]),
     ("prover", &["crypto", "protocol", "exchange", "circuit"]),
     ("settlement", &["crypto", "protocol"]),
+    ("watcher", &["crypto", "protocol", "exchange", "circuit", "settlement"]),
     ("sim", &["crypto", "protocol"]),
     ("cli", &["crypto", "protocol", "exchange", "circuit", "prover"]),
     ("bench", &["crypto", "protocol", "exchange", "circuit", "prover", "cli"]),

@@ -11,15 +11,10 @@ use common::venue::{DAY, START, Settled, account, genesis};
 use holdfast_exchange::{Refusal, sequencer::Sequencer};
 use holdfast_protocol::{
     AccountId, Amount, Command, KeyIndex, Mark, MarketId, Outcome, Place, Price, Request, SecretKey, SelfTrade, Side,
-    Size, TimeInForce, Withdraw,
-    authority::Session,
+    Size, TimeInForce, Withdraw, authority::Session,
 };
 use holdfast_settlement::{
-    Client, Follower,
-    blobs::FromTransactions,
-    client::SessionKey,
-    contracts::IRollup,
-    follower::Cursor,
+    Client, Follower, blobs::FromTransactions, client::SessionKey, contracts::IRollup, follower::Cursor,
     poster::Carrier,
 };
 use holdfast_watcher::{Alarm, Proofs, Watcher, exit::market_set};
