@@ -51,7 +51,7 @@ const INSTANCES: usize = 5;
 const SCALARS: &str = "0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001";
 const COORDINATES: &str = "0x30644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd47";
 /// What a proof may cost at most, as a whole transaction. (Its calldata are not much more.)
-const GAS_MAX: u64 = 450_000;
+const GAS_MAX: u64 = 380_000;
 
 fn sample() -> Vec<u8> {
     fs::read(artifact("test/vectors/compact/weak.proof")).expect("it is committed")
