@@ -315,7 +315,7 @@ fn refuses_other_proofs(compact: &Compact<'_>, stark: &Bn254Proof, rows: Rows) -
     let refused = other.check(stark);
     let Err(CompactError::Unsatisfied { fault, .. }) = refused else { panic!("{refused:?}") };
     // That one equality, and nothing else.
-    let Fault { gates, copies, constants, ranges, .. } = fault;
+    let Fault { gates, copies, constants, ranges, .. } = *fault;
     assert_eq!((gates, copies + constants, ranges), (0, 1, 0), "{fault}");
     changed
 }

@@ -152,7 +152,7 @@ impl Inner {
     pub fn check(&self, proof: &Bn254Proof) -> Result<Vec<Fr>, CompactError> {
         guarded("inner", || {
             let mut builder = self.builder(CircuitBuilderStage::Keygen, proof);
-            let refused = |fault| CompactError::Unsatisfied { circuit: "inner", fault };
+            let refused = |fault| CompactError::Unsatisfied { circuit: "inner", fault: Box::new(fault) };
             Cells::of(&mut builder).check().map_err(refused)?;
             Ok(check::values(&builder.assigned_instances[0]))
         })

@@ -58,7 +58,7 @@ pub enum CompactError {
     #[error("the {circuit} circuit: expected {expected}, got {got}")]
     Circuit { circuit: &'static str, expected: String, got: String },
     #[error("the {circuit} circuit is not satisfied: {fault}")]
-    Unsatisfied { circuit: &'static str, fault: Fault },
+    Unsatisfied { circuit: &'static str, fault: Box<Fault> },
     #[error("the prover of the {circuit} circuit failed: {reason}")]
     Prover { circuit: &'static str, reason: String },
     #[error("the compact proof: expected {expected} bytes, got {got}")]
