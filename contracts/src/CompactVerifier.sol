@@ -7,7 +7,8 @@ import {LIMB_BITS, Statement} from "./FinalVerifier.sol";
 /// @notice Stateless, and called like `FinalVerifier`: a proof is valid or the call reverts.
 /// @dev The proof is verified by the code that `holdfast export-verifier --compact` generates for a key. Here its length is checked, which
 /// that code does not do, and its instances are read (docs/LAST_PROOF.md). The generated code takes scalars modulo the order of the group: an
-/// evaluation in a valid proof can be written in other ways too, so nothing may depend on the hash of a proof.
+/// evaluation in a valid proof can be written in other ways too, so nothing may depend on the hash of a proof. An invalid proof can take nearly
+/// all the gas that the call is given: the precompiles do.
 contract CompactVerifier {
     /// @dev Instances that are the two points to be paired, before the five that say what is proven.
     uint256 private constant ACCUMULATOR = 12;

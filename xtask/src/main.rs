@@ -22,7 +22,9 @@ usage: cargo xtask <task> [arguments]
                  cargo xtask bench prove --input bitstamp.log.xz --batch 16384 --accounts 100
   recursion      proves a small chain down to the last proof, and compares the bundled key with the source (some minutes);
                  `recursion bless` writes the key and the sample proof anew
-  compact        the feature `compact`: lints, and its tests with real proofs and parameters of the tests' own (24 GiB, some hours on two cores)
+  compact        the feature `compact`: lints, and its tests, with real proofs over a first proof of few queries and with parameters of the
+                 tests' own (9 GiB, half an hour of processor time); `compact bless` writes the contracts' proof, key and generated source
+                 anew (then npm run build in contracts/), `compact full` takes the first proof of 100 bits too (20 GiB, some hours)
   long [million] long random tests of the engine against the reference model: that many million commands (10 by default)
   deny           licences and sources of the dependencies (needs cargo-deny)
 ";
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
         "contracts" => contracts(),
         "bench" => bench(&rest),
         "recursion" => recursion(&rest),
-        "compact" => compact(),
+        "compact" => compact(&rest),
         "long" => long(&rest),
         "deny" => cargo(&["deny", "check"], &[]),
         "" | "help" | "--help" | "-h" => {
@@ -63,6 +65,7 @@ fn ci() -> Result<(), String> {
     vectors()?;
     contracts()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
+    // Nothing else in CI compiles the feature.
     test()
 }
 
@@ -120,20 +123,32 @@ fn recursion(rest: &[String]) -> Result<(), String> {
     cargo(&arguments, &environment)
 }
 
-fn compact() -> Result<(), String> {
+fn compact(rest: &[String]) -> Result<(), String> {
+    // The names of the tests that run at full size begin so.
+    const FULL: &str = "at_full_size";
+    let (bless, full) = match rest.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => (false, false),
+        ["bless"] => (true, false),
+        ["full"] => (false, true),
+        _ => return Err(format!("expected nothing, `bless` or `full`, got `{}`", rest.join(" "))),
+    };
+    compact_lints()?;
+    let mut environment = vec![("RUSTFLAGS", "-C target-cpu=native")];
+    environment.extend(bless.then_some(("HOLDFAST_BLESS", "1")));
+    let tests = |package: &str, rest: &[&str]| {
+        let base = ["test", "--release", "--locked", "--package", package, "--features", "compact"];
+        cargo(&base.iter().chain(rest).copied().collect::<Vec<_>>(), &environment)
+    };
+    let skip: &[&str] = if full { &[] } else { &["--skip", FULL] };
+    tests("holdfast-prover", &["--lib"])?;
+    tests("holdfast-prover", &[&["--test", "compact", "--", "--include-ignored", "--nocapture"], skip].concat())?;
+    tests("holdfast-cli", &["--lib", "compact"])
+}
+
+fn compact_lints() -> Result<(), String> {
     let features = ["--locked", "--features", "holdfast-prover/compact,holdfast-cli/compact"];
     let lints = ["clippy", "--all-targets"].into_iter().chain(features).chain(["--", "-D", "warnings"]);
-    cargo(&lints.collect::<Vec<_>>(), &[])?;
-    let native = [("RUSTFLAGS", "-C target-cpu=native")];
-    let base = ["test", "--release", "--locked", "--package", "holdfast-prover", "--features", "compact"];
-    for rest in [&["--lib"][..], &["--test", "compact", "--", "--include-ignored", "--nocapture"]] {
-        let arguments: Vec<&str> = base.iter().chain(rest).copied().collect();
-        cargo(&arguments, &native)?;
-    }
-    cargo(
-        &["test", "--release", "--locked", "--package", "holdfast-cli", "--features", "compact", "--lib", "compact"],
-        &native,
-    )
+    cargo(&lints.collect::<Vec<_>>(), &[])
 }
 
 fn long(rest: &[String]) -> Result<(), String> {

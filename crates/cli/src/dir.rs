@@ -26,6 +26,7 @@ use std::{
     sync::Arc,
 };
 
+use holdfast_circuit::last::LastPublic;
 use holdfast_crypto::{
     Digest,
     field::{digest_from_hex, digest_to_hex},
@@ -118,11 +119,9 @@ pub struct FileRecord {
     pub sha256: String,
 }
 
-/// What a last proof says, in public, and for which key.
+/// What a proof over whole batches says in public.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FinalRecord {
-    /// SHA-256 of the last proof's key.
-    pub key: String,
+pub struct Statement {
     pub old_root: String,
     pub new_root: String,
     pub batch_first: u32,
@@ -134,6 +133,32 @@ pub struct FinalRecord {
     pub data: String,
     /// Hash of the segments' verifying key.
     pub segment_key: String,
+}
+
+impl From<&LastPublic> for Statement {
+    fn from(public: &LastPublic) -> Self {
+        let LastPublic { root_old, root_new, batch_first, batch_last, time_start, time_end, data, segment_key } =
+            public;
+        Self {
+            old_root: digest_to_hex(root_old),
+            new_root: digest_to_hex(root_new),
+            batch_first: *batch_first,
+            batch_last: *batch_last,
+            time_start: *time_start,
+            time_end: *time_end,
+            data: digest_to_hex(data),
+            segment_key: digest_to_hex(segment_key),
+        }
+    }
+}
+
+/// What a last or a compact proof says, and for which key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalRecord {
+    /// SHA-256 of the key.
+    pub key: String,
+    #[serde(flatten)]
+    pub statement: Statement,
     pub proof: FileRecord,
 }
 

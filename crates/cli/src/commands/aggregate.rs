@@ -141,8 +141,8 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
         jobs_found: task.plan.jobs().len() as u64 - tally.jobs.min(task.plan.jobs().len() as u64),
         aggregate_seconds,
         verify_seconds: verified.verify_seconds,
-        old_root: verified.old_root,
-        new_root: verified.new_root,
+        old_root: verified.statement.old_root,
+        new_root: verified.statement.new_root,
         key: verified.key,
         ok: verified.ok,
     };
@@ -200,17 +200,9 @@ pub(crate) fn wrap(options: &Options) -> Result<Vec<u8>> {
 
 /// What is recorded of a proof over whole batches, for this key.
 pub(crate) fn record(key: String, public: &LastPublic, proof: &[u8]) -> FinalRecord {
-    let LastPublic { root_old, root_new, batch_first, batch_last, time_start, time_end, data, segment_key } = public;
     FinalRecord {
         key,
-        old_root: digest_to_hex(root_old),
-        new_root: digest_to_hex(root_new),
-        batch_first: *batch_first,
-        batch_last: *batch_last,
-        time_start: *time_start,
-        time_end: *time_end,
-        data: digest_to_hex(data),
-        segment_key: digest_to_hex(segment_key),
+        statement: public.into(),
         proof: FileRecord { bytes: proof.len() as u64, sha256: sha256_hex(proof) },
     }
 }

@@ -8,6 +8,7 @@ use holdfast_crypto::Digest;
 use serde::Serialize;
 
 use crate::{
+    dir::Statement,
     error::Result,
     ui::{Ui, bytes, count, facts, good, seconds},
 };
@@ -35,10 +36,10 @@ pub struct Report {
     pub compact_proof_bytes: u64,
     /// SHA-256 of the key.
     pub key: String,
-    pub old_root: String,
-    pub new_root: String,
-    pub batch_first: u32,
-    pub batch_last: u32,
+    /// A name for the ceremony of the parameters.
+    pub ceremony: String,
+    #[serde(flatten)]
+    pub statement: Statement,
     /// Of the proof that the circuits verify, and of each circuit, its keys and the check of its parameters included.
     pub stark_seconds: f64,
     pub inner_seconds: f64,
@@ -66,17 +67,12 @@ pub struct VerifyReport {
     pub key_pinned: bool,
     pub genesis_pinned: bool,
     pub key: String,
-    pub old_root: String,
-    pub new_root: String,
-    pub batch_first: u32,
-    pub batch_last: u32,
+    /// A name for the ceremony of the key's parameters.
+    pub ceremony: String,
+    #[serde(flatten)]
+    pub statement: Statement,
     /// Batches that were published after the last that the proof is over.
     pub batches_after: u32,
-    /// Milliseconds since the Unix epoch.
-    pub time_start: u64,
-    pub time_end: u64,
-    pub data: String,
-    pub segment_key: String,
     pub compact_proof_bytes: u64,
     pub verify_seconds: f64,
 }
@@ -94,10 +90,15 @@ pub struct ExportReport {
     pub out: PathBuf,
     /// SHA-256 of the key.
     pub key: String,
+    /// A name for the ceremony of the key's parameters.
+    pub ceremony: String,
     pub proof_bytes: usize,
     /// The contract's source, and its SHA-256.
     pub file: String,
     pub sha256: String,
+    /// What it is to be compiled by, and the compiler's settings. (With others it may refuse every proof.)
+    pub compiler: String,
+    pub settings: String,
 }
 
 /// Makes a compact proof, and verifies it.
@@ -119,9 +120,10 @@ impl Report {
     pub fn text(&self) -> String {
         facts(&[
             ("proof", bytes(self.compact_proof_bytes)),
-            ("chain", format!("batches {} to {}", self.batch_first, self.batch_last)),
-            ("root", format!("{} → {}", self.old_root, self.new_root)),
+            ("chain", format!("batches {} to {}", self.statement.batch_first, self.statement.batch_last)),
+            ("root", format!("{} → {}", self.statement.old_root, self.statement.new_root)),
             ("key", self.key.clone()),
+            ("ceremony", self.ceremony.clone()),
             (
                 "time",
                 format!(
@@ -140,7 +142,9 @@ impl VerifyReport {
     pub fn text(&self) -> String {
         let pinned =
             |pinned, how| if pinned { "as you gave it".into() } else { format!("as the file says: pin it with {how}") };
-        let mut chain = format!("batches {} to {}", self.batch_first, self.batch_last);
+        let Statement { old_root, new_root, batch_first, batch_last, time_start, time_end, data, segment_key } =
+            &self.statement;
+        let mut chain = format!("batches {batch_first} to {batch_last}");
         if self.batches_after > 0 {
             chain += &format!("; {} published since", count(self.batches_after.into(), "batch"));
         }
@@ -150,16 +154,20 @@ impl VerifyReport {
             "nothing: give the directory to compare the proof with what was published"
         };
         facts(&[
-            ("old root", format!("{} ({})", self.old_root, pinned(self.genesis_pinned, "--genesis-root"))),
-            ("new root", self.new_root.clone()),
+            ("old root", format!("{old_root} ({})", pinned(self.genesis_pinned, "--genesis-root"))),
+            ("new root", new_root.clone()),
             ("chain", chain),
-            ("time", format!("{} to {} ms since 1970", self.time_start, self.time_end)),
-            ("data", self.data.clone()),
+            ("time", format!("{time_start} to {time_end} ms since 1970")),
+            ("data", data.clone()),
             ("proof", format!("{}, verified in {}", bytes(self.compact_proof_bytes), seconds(self.verify_seconds))),
             ("key", format!("{} ({})", self.key, pinned(self.key_pinned, "--key-id"))),
-            ("segments", self.segment_key.clone()),
+            ("ceremony", self.ceremony.clone()),
+            ("segments", segment_key.clone()),
             ("compared", compared.into()),
-            ("trusted", "the ceremony that the key's parameters are from, and whoever made the key from them".into()),
+            (
+                "trusted",
+                "that ceremony, which the key's parameters are from, and whoever made the key from them".into(),
+            ),
             ("verdict", format!("{}: the new root follows from the old one, for this key", good("valid"))),
         ])
     }
@@ -169,8 +177,10 @@ impl ExportReport {
     pub fn text(&self) -> String {
         facts(&[
             ("key", self.key.clone()),
+            ("ceremony", self.ceremony.clone()),
             ("proofs", bytes(self.proof_bytes as u64)),
             ("contract", format!("{}, {}", self.file, self.sha256)),
+            ("compile", format!("by {}, with the settings of {}", self.compiler, self.settings)),
             ("written to", self.out.display().to_string()),
         ])
     }
@@ -203,17 +213,17 @@ mod absent {
 mod present {
     use std::{fs, path::Path, time::Instant};
 
-    use holdfast_circuit::{last::LastPublic, verify::verifying_key};
+    use holdfast_circuit::verify::verifying_key;
     use holdfast_crypto::{field::digest_to_hex, hex::to_hex};
     use holdfast_prover::{
         aggregate::{
             Aggregator,
-            compact::{Compact, CompactError, CompactKey, CompactProof, look_for_setups, memory},
+            compact::{Compact, CompactError, CompactKey, CompactProof, look_for_setups, memory, setup::Files},
         },
         jobs::{memory_peak_bytes, read_wrap},
     };
 
-    use super::{ExportOptions, ExportReport, Options, Report, Result, Ui, VerifyOptions, VerifyReport};
+    use super::{ExportOptions, ExportReport, Options, Report, Result, Statement, Ui, VerifyOptions, VerifyReport};
     use crate::{
         commands::{
             aggregate::{self, record},
@@ -226,6 +236,10 @@ mod present {
     /// The contract's source.
     const CONTRACT: &str = "Halo2Verifier.sol";
     const MANIFEST: &str = "compact.json";
+    /// What compiles it. The generator counts on its variables alone being in memory, which other settings do not keep.
+    const COMPILER: &str = "solc 0.8.37";
+    const SETTINGS: &str = "solc.json";
+    const SETTINGS_TEXT: &str = include_str!("../../../../contracts/solc-generated.json");
 
     impl From<CompactError> for Error {
         fn from(source: CompactError) -> Self {
@@ -239,7 +253,10 @@ mod present {
                 CompactError::Length { .. } | CompactError::Invalid(_) | CompactError::Public(_) => Some(
                     "it was changed, or made for another key, of which this one does not vouch".into(),
                 ),
-                CompactError::Key(_) | CompactError::Circuit { .. } | CompactError::Prover { .. } => None,
+                CompactError::Key(_)
+                | CompactError::Circuit { .. }
+                | CompactError::Unsatisfied { .. }
+                | CompactError::Prover { .. } => None,
             };
             Error::Compact { source, advice }
         }
@@ -247,8 +264,9 @@ mod present {
 
     pub fn run(options: &Options, ui: Ui) -> Result<Report> {
         let Options { dir: path, params, jobs_dir, ignore_memory } = options;
+        let files = Files::new(params);
         // What can be known at once, first.
-        look_for_setups(params).map_err(CompactError::from)?;
+        look_for_setups(&files).map_err(CompactError::from)?;
         if !ignore_memory && let Some(available) = memory::available() {
             memory::enough_for_both(available).map_err(CompactError::from)?;
         }
@@ -273,9 +291,9 @@ mod present {
         let _keys = done(0, "first proof, under Poseidon2 over BN254");
         let stark = compact.stark(&wrap).map_err(CompactError::from)?;
         let stark_seconds = done(1, "inner circuit: parameters, keys, proof");
-        let inner = compact.inner_proof(params, &stark)?;
+        let inner = compact.inner_proof(&files, &stark)?;
         let inner_seconds = done(2, "outer circuit: parameters, keys, proof");
-        let CompactProof { key, bytes: proof } = inner.compact(params)?;
+        let CompactProof { key, bytes: proof } = inner.compact(&files)?;
         let outer_seconds = done(3, "");
         bar.finish_and_clear();
 
@@ -286,10 +304,8 @@ mod present {
             ok: true,
             compact_proof_bytes: proof.len() as u64,
             key: id,
-            old_root: digest_to_hex(&public.root_old),
-            new_root: digest_to_hex(&public.root_new),
-            batch_first: public.batch_first,
-            batch_last: public.batch_last,
+            ceremony: to_hex(&key.ceremony()),
+            statement: Statement::from(&public),
             stark_seconds,
             inner_seconds,
             outer_seconds,
@@ -337,25 +353,17 @@ mod present {
             let what = |field: &str| format!("{COMPACT_PROOF} against {COMPACT_RECORD}, {field}");
             same(what("sha256"), &record.proof.sha256, &sha256_hex(&proof))?;
             says(COMPACT_RECORD, &public, record)?;
-            batches_after = compare(dir, &public, ui)?;
+            batches_after = compare(dir, "the compact proof", &public, ui)?;
         }
-        let LastPublic { root_old, root_new, batch_first, batch_last, time_start, time_end, data, segment_key } =
-            public;
         Ok(VerifyReport {
             ok: true,
             compared: dir.is_some(),
             key_pinned: key_id.is_some(),
             genesis_pinned: genesis_root.is_some(),
             key: id,
-            old_root: digest_to_hex(&root_old),
-            new_root: digest_to_hex(&root_new),
-            batch_first,
-            batch_last,
+            ceremony: to_hex(&key.ceremony()),
+            statement: Statement::from(&public),
             batches_after,
-            time_start,
-            time_end,
-            data: digest_to_hex(&data),
-            segment_key: digest_to_hex(&segment_key),
             compact_proof_bytes: proof.len() as u64,
             verify_seconds,
         })
@@ -373,12 +381,16 @@ mod present {
             fs::write(&path, content).map_err(|error| Error::file("write", Path::new(&path), error))
         };
         write(CONTRACT, &source)?;
+        write(SETTINGS, SETTINGS_TEXT)?;
         let report = ExportReport {
             out: out.clone(),
             key: to_hex(&key.id()),
+            ceremony: to_hex(&key.ceremony()),
             proof_bytes: key.length(),
             file: CONTRACT.into(),
             sha256: sha256_hex(source.as_bytes()),
+            compiler: COMPILER.into(),
+            settings: SETTINGS.into(),
         };
         let manifest = serde_json::to_string_pretty(&report).expect("a report serialises");
         write(MANIFEST, &format!("{manifest}\n"))?;
@@ -424,16 +436,14 @@ mod tests {
         );
     }
 
-    /// Files of the right length, of which not a point is read, so that the next thing that is missing is named.
+    /// A file of the right length, of which not a point is read, so that the next thing that is missing is named.
     #[test]
     fn without_a_last_proof_it_says_how_to_make_one() {
         let params = tempfile::tempdir().expect("a temporary directory");
-        for k in [22u32, 23] {
-            let path = params.path().join(format!("kzg_bn254_{k}.srs"));
-            fs::write(&path, k.to_le_bytes()).expect("it can be written");
-            let file = File::options().write(true).open(&path).expect("it is there");
-            file.set_len(4 + (128 << k) + 256).expect("a file may have a hole");
-        }
+        let path = params.path().join("kzg_bn254_22.srs");
+        fs::write(&path, 22_u32.to_le_bytes()).expect("it can be written");
+        let file = File::options().write(true).open(&path).expect("it is there");
+        file.set_len(4 + (128 << 22) + 256).expect("a file may have a hole");
         let nowhere = params.path().join("nowhere");
         let error = run(&options(params.path(), &nowhere), Ui::QUIET).expect_err("there is no such directory");
         assert!(error.to_string().contains("nowhere"), "{error}");
@@ -452,5 +462,37 @@ mod tests {
         assert!(error.to_string().contains("`HFC1`"), "{error}");
         let export = ExportOptions { key: options.path, out: directory.path().join("out") };
         assert!(super::export(&export).is_err());
+    }
+
+    fn vector(name: &str) -> PathBuf {
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/test/vectors/compact").join(name)
+    }
+
+    /// The committed key is of parameters whose number everybody knows, and its proof is over segments of another key perhaps; but it is a proof.
+    #[test]
+    fn a_key_is_pinned_and_its_contract_is_written() {
+        let (key, out) = (vector("weak.key"), tempfile::tempdir().expect("a temporary directory"));
+        let written = export(&ExportOptions { key: key.clone(), out: out.path().to_owned() }).expect("it is a key");
+        let contract = fs::read(out.path().join(&written.file)).expect("it is written");
+        assert!(contract == fs::read(vector("Halo2Verifier.sol")).expect("it is committed"));
+        assert!(out.path().join(&written.settings).is_file());
+        assert!(written.text().contains(&written.ceremony));
+        let path = vector("weak.proof");
+        assert_eq!(written.proof_bytes as u64, fs::metadata(&path).expect("it is committed").len());
+        let pinned = |id: &str| {
+            let options = VerifyOptions {
+                path: path.clone(),
+                key: Some(key.clone()),
+                key_id: Some(id.into()),
+                genesis_root: None,
+            };
+            verify(&options, Ui::QUIET).map(|report| report.text()).map_err(|error| error.to_string())
+        };
+        match pinned(&written.key) {
+            Ok(text) => assert!(text.contains(&written.ceremony) && text.contains("as you gave it"), "{text}"),
+            Err(error) => assert!(error.starts_with("segment key"), "{error}"),
+        }
+        let other = pinned(&"0".repeat(64)).expect_err("it is another key");
+        assert!(other.starts_with("key"), "{other}");
     }
 }

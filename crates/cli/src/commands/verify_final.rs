@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::aggregate::Published;
 use crate::{
-    dir::{Dir, FINAL_PROOF, FINAL_RECORD, FinalRecord, read_file, sha256_hex},
+    dir::{Dir, FINAL_PROOF, FINAL_RECORD, FinalRecord, Statement, read_file, sha256_hex},
     error::{Result, same, unexpected},
     ui::{Ui, bytes, count, facts, good, seconds},
 };
@@ -36,17 +36,10 @@ pub struct Report {
     pub compared: bool,
     /// The genesis root was given by whoever verifies.
     pub genesis_pinned: bool,
-    pub old_root: String,
-    pub new_root: String,
-    pub batch_first: u32,
-    pub batch_last: u32,
+    #[serde(flatten)]
+    pub statement: Statement,
     /// Batches that were published after the last that the proof is over.
     pub batches_after: u32,
-    /// Milliseconds since the Unix epoch.
-    pub time_start: u64,
-    pub time_end: u64,
-    pub data: String,
-    pub segment_key: String,
     pub key: String,
     pub final_proof_bytes: u64,
     pub sha256: String,
@@ -129,22 +122,14 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
         same(what("bytes"), record.proof.bytes, proof.len() as u64).map_err(|error| error.advise(&again))?;
         same(what("sha256"), &record.proof.sha256, &sha256).map_err(|error| error.advise(&again))?;
         says(FINAL_RECORD, &public, record)?;
-        batches_after = compare(dir, &public, ui)?;
+        batches_after = compare(dir, "the last proof", &public, ui)?;
     }
-    let LastPublic { root_old, root_new, batch_first, batch_last, time_start, time_end, data, segment_key } = &public;
     Ok(Report {
         ok: true,
         compared: dir.is_some(),
         genesis_pinned: options.genesis_root.is_some(),
-        old_root: digest_to_hex(root_old),
-        new_root: digest_to_hex(root_new),
-        batch_first: *batch_first,
-        batch_last: *batch_last,
+        statement: Statement::from(&public),
         batches_after,
-        time_start: *time_start,
-        time_end: *time_end,
-        data: digest_to_hex(data),
-        segment_key: digest_to_hex(segment_key),
         key: key_id,
         final_proof_bytes: proof.len() as u64,
         sha256,
@@ -156,32 +141,23 @@ pub fn run(options: &Options, ui: Ui) -> Result<Report> {
 
 /// That the record beside a proof says what the proof says.
 pub(crate) fn says(name: &str, public: &LastPublic, record: &FinalRecord) -> Result<()> {
-    let FinalRecord {
-        key: _,
-        old_root,
-        new_root,
-        batch_first,
-        batch_last,
-        time_start,
-        time_end,
-        data,
-        segment_key,
-        proof: _,
-    } = record;
+    let said = Statement::from(public);
+    let Statement { old_root, new_root, batch_first, batch_last, time_start, time_end, data, segment_key } =
+        &record.statement;
     let what = |field: &str| format!("the proof against {name}, {field}");
-    same(what("old_root"), old_root, &digest_to_hex(&public.root_old))?;
-    same(what("new_root"), new_root, &digest_to_hex(&public.root_new))?;
-    same(what("batch_first"), *batch_first, public.batch_first)?;
-    same(what("batch_last"), *batch_last, public.batch_last)?;
-    same(what("time_start"), *time_start, public.time_start)?;
-    same(what("time_end"), *time_end, public.time_end)?;
-    same(what("data"), data, &digest_to_hex(&public.data))?;
-    same(what("segment_key"), segment_key, &digest_to_hex(&public.segment_key))
+    same(what("old_root"), old_root, &said.old_root)?;
+    same(what("new_root"), new_root, &said.new_root)?;
+    same(what("batch_first"), *batch_first, said.batch_first)?;
+    same(what("batch_last"), *batch_last, said.batch_last)?;
+    same(what("time_start"), *time_start, said.time_start)?;
+    same(what("time_end"), *time_end, said.time_end)?;
+    same(what("data"), data, &said.data)?;
+    same(what("segment_key"), segment_key, &said.segment_key)
 }
 
 /// That a proof is over the directory's genesis and its first batches. Returns how many batches come after them.
-pub(crate) fn compare(dir: &Dir, public: &LastPublic, ui: Ui) -> Result<u32> {
-    let what = |field: &str| format!("the last proof, {field}");
+pub(crate) fn compare(dir: &Dir, proof: &str, public: &LastPublic, ui: Ui) -> Result<u32> {
+    let what = |field: &str| format!("{proof}, {field}");
     let batches = dir.batches()?;
     let mut published = Published::begin(dir)?;
     same(what("old root (the genesis')"), digest_to_hex(&published.root), digest_to_hex(&public.root_old))?;
@@ -256,7 +232,9 @@ impl Report {
             (false, true) => "taken from the directory: pin it with --genesis-root",
             (false, false) => "as the proof says: pin it with --genesis-root",
         };
-        let mut chain = format!("batches {} to {}", self.batch_first, self.batch_last);
+        let Statement { old_root, new_root, batch_first, batch_last, time_start, time_end, data, segment_key } =
+            &self.statement;
+        let mut chain = format!("batches {batch_first} to {batch_last}");
         if self.batches_after > 0 {
             chain += &format!("; {} published since: aggregate again", count(self.batches_after.into(), "batch"));
         }
@@ -266,14 +244,14 @@ impl Report {
             "nothing: give the directory to compare the proof with what was published"
         };
         facts(&[
-            ("old root", format!("{} ({pinned})", self.old_root)),
-            ("new root", self.new_root.clone()),
+            ("old root", format!("{old_root} ({pinned})")),
+            ("new root", new_root.clone()),
             ("chain", chain),
-            ("time", format!("{} to {} ms since 1970", self.time_start, self.time_end)),
-            ("data", self.data.clone()),
+            ("time", format!("{time_start} to {time_end} ms since 1970")),
+            ("data", data.clone()),
             ("proof", format!("{}, verified in {}", bytes(self.final_proof_bytes), seconds(self.proof_seconds))),
             ("key", format!("{} (bundled)", self.key)),
-            ("segments", self.segment_key.clone()),
+            ("segments", segment_key.clone()),
             ("compared", compared.into()),
         ]) + &self.security.text()
             + &facts(&[(

@@ -8,7 +8,10 @@ use std::{path::Path, sync::Arc};
 
 use halo2_base::{
     gates::circuit::{CircuitBuilderStage, builder::BaseCircuitBuilder},
-    halo2_proofs::{halo2curves::bn256::Fr, plonk::keygen_pk2},
+    halo2_proofs::{
+        halo2curves::bn256::{Fr, G1Affine},
+        plonk::{keygen_pk2, keygen_vk},
+    },
     utils::biguint_to_fe,
 };
 use holdfast_circuit::last::public::LastPublic;
@@ -24,11 +27,20 @@ use openvm_static_verifier::{
     chip_traits::{PopulateInputs, Poseidon2Inst, TranscriptInst},
     field::baby_bear::ReducedBabyBearWire,
 };
-use snark_verifier_sdk::{Snark, halo2::gen_snark_shplonk};
+use snark_verifier_sdk::{
+    Snark,
+    halo2::gen_snark_shplonk,
+    snark_verifier::{
+        system::halo2::{Config, compile},
+        verifier::plonk::PlonkProtocol,
+    },
+};
 
 use super::{
     super::tables::{CONSTRAINTS_TABLE, TABLE},
-    Bn254Config, Bn254Proof, CompactError, check, guarded,
+    Bn254Config, Bn254Proof, CompactError,
+    check::{self, Cells, Loose},
+    guarded,
     setup::Setup,
 };
 
@@ -140,10 +152,22 @@ impl Inner {
     pub fn check(&self, proof: &Bn254Proof) -> Result<Vec<Fr>, CompactError> {
         guarded("inner", || {
             let mut builder = self.builder(CircuitBuilderStage::Keygen, proof);
-            let refused = |reason| CompactError::Prover { circuit: "inner", reason };
-            check::check(&mut builder).map_err(refused)?;
+            let refused = |fault| CompactError::Unsatisfied { circuit: "inner", fault: Box::new(fault) };
+            Cells::of(&mut builder).check().map_err(refused)?;
             Ok(check::values(&builder.assigned_instances[0]))
         })
+    }
+
+    /// Looks for cells, over a valid proof, that no constraint holds where they are.
+    pub fn loose(&self, proof: &Bn254Proof) -> Loose {
+        Cells::of(&mut self.builder(CircuitBuilderStage::Keygen, proof)).loose()
+    }
+
+    /// Makes the circuit's key, over any proof.
+    pub(super) fn key(&self, setup: &Setup, proof: &Bn254Proof) -> Result<PlonkProtocol<G1Affine>, CompactError> {
+        let key = keygen_vk(setup.params(), &self.builder(CircuitBuilderStage::Keygen, proof))
+            .map_err(|error| CompactError::Prover { circuit: "inner", reason: error.to_string() })?;
+        Ok(compile(setup.params(), &key, Config::kzg().with_num_instance(vec![INSTANCES])))
     }
 
     /// Makes the circuit's keys, and proves that a valid proof is one. That is verified.

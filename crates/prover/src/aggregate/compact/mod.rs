@@ -17,26 +17,28 @@ pub mod setup;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
     sync::Arc,
 };
 
-use halo2_base::halo2_proofs::halo2curves::bn256::G2Affine;
+use halo2_base::halo2_proofs::halo2curves::bn256::{Fr, G1Affine, G2Affine};
 use openvm_stark_backend::{StarkEngine, SystemParams, keygen::types::MultiStarkVerifyingKey, proof::Proof};
 use openvm_stark_sdk::config::baby_bear_bn254_poseidon2::{
     BabyBearBn254Poseidon2Config, BabyBearBn254Poseidon2CpuEngine, Transcript,
 };
 use serde::{Deserialize, Serialize};
-use snark_verifier_sdk::Snark;
+use snark_verifier_sdk::{
+    SHPLONK, Snark, halo2::gen_dummy_snark_from_protocol, snark_verifier::verifier::plonk::PlonkProtocol,
+};
 
 use super::{
     AggregateError, Aggregator, LAST_LOG_HEIGHTS, Layer, NodeProof, params,
     tables::{CONSTRAINTS_TABLE, LastTable, TABLE},
 };
+pub use check::{Fault, Loose};
 use inner::{Inner, Size};
 use memory::MemoryError;
 pub use outer::CompactKey;
-use setup::{Setup, SetupError};
+use setup::{Files, Setup, SetupError};
 
 /// The configuration of the proof that the inner circuit verifies.
 pub type Bn254Config = BabyBearBn254Poseidon2Config;
@@ -55,6 +57,8 @@ pub enum CompactError {
     Memory(#[from] MemoryError),
     #[error("the {circuit} circuit: expected {expected}, got {got}")]
     Circuit { circuit: &'static str, expected: String, got: String },
+    #[error("the {circuit} circuit is not satisfied: {fault}")]
+    Unsatisfied { circuit: &'static str, fault: Box<Fault> },
     #[error("the prover of the {circuit} circuit failed: {reason}")]
     Prover { circuit: &'static str, reason: String },
     #[error("the compact proof: expected {expected} bytes, got {got}")]
@@ -160,11 +164,21 @@ impl<'a> Compact<'a> {
     /// # Errors
     ///
     /// If the proof is not valid, or the parameters in the directory are missing or wrong.
-    pub fn inner_proof(&self, directory: &Path, proof: &Bn254Proof) -> Result<InnerProof, CompactError> {
+    pub fn inner_proof(&self, files: &Files<'_>, proof: &Bn254Proof) -> Result<InnerProof, CompactError> {
         self.verify_stark(proof).map_err(|reason| CompactError::Prover { circuit: "inner", reason })?;
-        let setup = Setup::read(directory, self.rows.inner)?;
+        let setup = Setup::read(files, self.rows.inner)?;
         let snark = guarded("inner", || self.inner.prove(&setup, proof))?;
         Ok(InnerProof { snark, secret: setup.secret(), rows: self.rows })
+    }
+
+    /// Makes the key of the inner circuit alone, over any first proof, valid or not: it does not depend on which. (For tests that this is so.)
+    ///
+    /// # Errors
+    ///
+    /// If the parameters in the directory are missing or wrong.
+    pub fn inner_key(&self, files: &Files<'_>, proof: &Bn254Proof) -> Result<Vec<u8>, CompactError> {
+        let setup = Setup::read(files, self.rows.inner)?;
+        guarded("inner", || Ok(key_bytes(&self.inner.key(&setup, proof)?)))
     }
 }
 
@@ -176,15 +190,44 @@ pub struct InnerProof {
     rows: Rows,
 }
 
+fn key_bytes(key: &PlonkProtocol<G1Affine>) -> Vec<u8> {
+    postcard::to_allocvec(key).expect("a key is data without references")
+}
+
 impl InnerProof {
+    /// The key of its circuit, as [`Compact::inner_key`] has it.
+    pub fn key(&self) -> Vec<u8> {
+        key_bytes(&self.snark.protocol)
+    }
+
+    /// What it says: the instances of its circuit.
+    pub fn instances(&self) -> &[Fr] {
+        &self.snark.instances[0]
+    }
+
+    /// Something of the same shape, for the same key, that is no proof: the outer circuit's key can be made over it as well. (For tests that this is so.)
+    pub fn blank(&self) -> Self {
+        Self { snark: gen_dummy_snark_from_protocol::<SHPLONK>(self.snark.protocol.clone()), ..self.clone() }
+    }
+
     /// Counts the outer circuit's cells, over this proof.
     ///
     /// # Errors
     ///
     /// If the parameters in the directory are missing or wrong.
-    pub fn outer_size(&self, directory: &Path) -> Result<Size, CompactError> {
-        let setup = Setup::read(directory, self.rows.outer)?;
+    pub fn outer_size(&self, files: &Files<'_>) -> Result<Size, CompactError> {
+        let setup = Setup::read(files, self.rows.outer)?;
         guarded("outer", || Ok(outer::size(&setup, self.snark.clone())))
+    }
+
+    /// Makes the key of the outer circuit alone.
+    ///
+    /// # Errors
+    ///
+    /// If the parameters in the directory are missing or wrong.
+    pub fn outer_key(&self, files: &Files<'_>) -> Result<CompactKey, CompactError> {
+        let setup = Setup::read(files, self.rows.outer)?;
+        guarded("outer", || outer::key(&setup, self.snark.clone()))
     }
 
     /// Proves the outer circuit over it: the bytes that Ethereum verifies, and the key. The proving key is made on the way, and dropped.
@@ -192,10 +235,10 @@ impl InnerProof {
     /// # Errors
     ///
     /// If the parameters in the directory are missing or wrong, or of another ceremony.
-    pub fn compact(self, directory: &Path) -> Result<CompactProof, CompactError> {
-        let setup = Setup::read(directory, self.rows.outer)?;
+    pub fn compact(self, files: &Files<'_>) -> Result<CompactProof, CompactError> {
+        let setup = Setup::read(files, self.rows.outer)?;
         if setup.secret() != self.secret {
-            let [other, path] = [self.rows.inner, self.rows.outer].map(|k| Setup::path(directory, k));
+            let [other, path] = [self.rows.inner, self.rows.outer].map(|k| files.path(k));
             return Err(SetupError::Ceremony { path, other }.into());
         }
         let (key, bytes) = guarded("outer", || outer::prove(&setup, self.snark))?;
@@ -208,9 +251,9 @@ impl InnerProof {
 /// # Errors
 ///
 /// If one is missing, or of another length.
-pub fn look_for_setups(directory: &Path) -> Result<(), SetupError> {
-    Setup::look(directory, inner::K)?;
-    Setup::look(directory, outer::K)
+pub fn look_for_setups(files: &Files<'_>) -> Result<(), SetupError> {
+    Setup::look(files, inner::K)?;
+    Setup::look(files, outer::K)
 }
 
 /// Halo2's provers assert and unwrap.
