@@ -17,7 +17,7 @@ usage: cargo xtask <task> [arguments]
   contracts      what CI checks of the contracts: that the artifacts are what the sources compile to, format, tests, the
                  verifier on a node that is started for it (needs Node)
   tidy           what no other tool checks: layering of the crates, forbidden words, sizes of files
-  bench [what]   benchmarks, built for this processor: engine, authority, root, books, prove, aggregate (all with defaults if none is named)
+  bench [what]   benchmarks, built for this processor: engine, authority, root, books, rebuild, prove, aggregate (all with defaults if none is named)
                  cargo xtask bench engine --binance capture.jsonl.gz
                  cargo xtask bench prove --input bitstamp.log.xz --batch 16384 --accounts 100
   recursion      proves a small chain down to the last proof, and compares the bundled key with the source (some minutes);
@@ -65,7 +65,6 @@ fn ci() -> Result<(), String> {
     vectors()?;
     contracts()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
-    // Nothing else in CI compiles the feature.
     test()
 }
 
@@ -103,7 +102,7 @@ fn bench(rest: &[String]) -> Result<(), String> {
         let arguments: Vec<&str> = base.into_iter().chain(rest.iter().map(String::as_str)).collect();
         return cargo(&arguments, &native);
     }
-    for what in ["engine", "authority", "root", "books", "prove", "aggregate"] {
+    for what in ["engine", "authority", "root", "books", "rebuild", "prove", "aggregate"] {
         let arguments: Vec<&str> = base.into_iter().chain([what]).collect();
         cargo(&arguments, &native)?;
     }

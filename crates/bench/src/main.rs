@@ -5,6 +5,7 @@ mod authority;
 mod books;
 mod engine;
 mod proving;
+mod rebuild;
 mod report;
 mod synthetic;
 
@@ -56,6 +57,16 @@ enum What {
         #[arg(long, default_value_t = 1_000_000)]
         operations: usize,
     },
+    /// Rebuilds the state of real flow from its published words alone, as a watcher does.
+    Rebuild {
+        /// Any file that `holdfast replay` reads; the bundled sample by default.
+        #[arg(long)]
+        input: Option<PathBuf>,
+        #[arg(long, default_value_t = 1 << 14)]
+        batch: usize,
+        #[arg(long, default_value_t = 100)]
+        accounts: u32,
+    },
     /// Replays a file of real flow and proves it batch by batch.
     Prove {
         /// Any file that `holdfast replay` reads; the bundled sample by default.
@@ -85,6 +96,7 @@ fn main() {
         What::Authority => authority::run(),
         What::Root => engine::roots(),
         What::Books { operations } => books::run(operations),
+        What::Rebuild { input, batch, accounts } => rebuild::run(input.as_deref(), batch, accounts),
         What::Prove { input, batch, batches, accounts, single } => {
             proving::run(input.as_deref(), batch, batches, accounts, single);
         }
