@@ -12,7 +12,7 @@ use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
 pub struct PublicValues {
     pub root_old: Digest,
     pub root_new: Digest,
-    /// Digest of the batch's commands before and after this segment.
+    /// Digest of what the batch has published before and after this segment ([`holdfast_protocol::publication::Progress`]); where it begins, of its number.
     pub digest_in: Digest,
     pub digest_out: Digest,
     /// Number in its batch of the first command, and of the one after the last.

@@ -1,0 +1,202 @@
+//! What is published is what is executed: attacks on words, on their polynomial, on what a segment shows of them, and on forced instructions. (That every single cell is held is in `tamper`.)
+
+mod common;
+
+use alloy_primitives::U256;
+use common::{
+    POINT, Refusal,
+    attacks::{ALICE, DAVE, OPERATOR, Stage, buy, deposit, open, register},
+    check, checker,
+    forge::{Forger, Honest, fit_lookups},
+    refusal, start,
+};
+use holdfast_circuit::{
+    air::{PowersAir, SEGMENT_CHAIN, Table, WordsAir},
+    publication::{LIMBS, scalar_limbs},
+    row::Bus,
+    schnorr::KEY_WIDTH,
+    step_table::PUBLISHED,
+    witness::{Builder, Segment, padded},
+};
+use holdfast_crypto::{F, field::DIGEST_CELLS};
+use holdfast_exchange::{Engine, Refusal as NotLetIn, step::Step};
+use holdfast_protocol::{
+    Address, Deployment, Instruction, KeyIndex, Outcome, Reject,
+    publication::{MODULUS, Progress},
+};
+use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
+
+/// A closed batch of a few instructions, with further blocks among them.
+fn segment() -> Segment {
+    let mut forger = Stage::new().forger();
+    for instruction in [buy(ALICE, 9_985, 10), open(OPERATOR, DAVE), register(DAVE, 0, false, 40), deposit(DAVE, 100)] {
+        forger.apply(&mut Honest, &instruction);
+    }
+    forger.close(&checker())
+}
+
+/// The active rows of a table, changed.
+fn change(segment: &mut Segment, table: Table, width: usize, change: impl FnOnce(&mut Vec<F>)) {
+    let checker = checker();
+    let rows = &segment.traces[table.index()].as_ref().expect("the table has rows").values;
+    let mut rows: Vec<F> = rows.chunks_exact(width).filter(|row| row[0] == F::ONE).flatten().copied().collect();
+    change(&mut rows);
+    segment.traces[table.index()] = padded(rows, width);
+    fit_lookups(&checker, segment);
+}
+
+/// First column of what is published, in the segment's row: whether it begins, its words, the point, and the value before.
+const BEGINS: usize = SEGMENT_CHAIN - 3 * LIMBS - 3 * DIGEST_CELLS - 2;
+const BEFORE: usize = BEGINS + 2 + LIMBS;
+
+#[test]
+fn what_is_published_is_accepted() {
+    let segment = segment();
+    assert_eq!(refusal(&segment), None);
+    // Seven words: one, two, three, one.
+    let rows = &segment.traces[Table::Segment.index()].as_ref().expect("a row").values;
+    assert_eq!((rows[BEGINS], rows[BEGINS + 1]), (F::ONE, F::from_u8(7)));
+}
+
+/// A row of words left out: nobody takes them, and the value is another.
+#[test]
+fn words_left_out_are_missed() {
+    let mut segment = segment();
+    change(&mut segment, Table::Words, WordsAir::new().columns(), |rows| {
+        rows.truncate(WordsAir::new().columns());
+    });
+    assert!(matches!(refusal(&segment), Some(Refusal::Bus(_))));
+}
+
+/// The same words, published twice.
+#[test]
+fn words_published_twice_are_missed() {
+    let mut segment = segment();
+    change(&mut segment, Table::Words, WordsAir::new().columns(), |rows| rows.extend(rows.clone()));
+    assert!(matches!(refusal(&segment), Some(Refusal::Bus(_))));
+}
+
+/// Powers of another point than the one that is shown.
+#[test]
+fn another_point_is_not_the_one_that_is_shown() {
+    let (mut segment, other) = (segment(), U256::from(7));
+    change(&mut segment, Table::Powers, PowersAir::new().columns(), |rows| {
+        for (cell, limb) in rows[2..].iter_mut().zip(scalar_limbs(other)) {
+            *cell = F::from_u64(limb as u64);
+        }
+    });
+    assert_eq!(refusal(&segment), Some(Refusal::Constraint(Table::Powers)));
+}
+
+/// A key that nobody has checked to be a point.
+#[test]
+fn a_key_without_its_row_is_missed() {
+    let mut segment = segment();
+    let row = segment.traces[Table::Key.index()].as_ref().expect("a row").values.clone();
+    segment.traces[Table::Key.index()] = None;
+    fit_lookups(&checker(), &mut segment);
+    check(&segment, Refusal::Bus(Bus::Key));
+    // Another y is no point.
+    segment.traces[Table::Key.index()] = padded(row, KEY_WIDTH);
+    change(&mut segment, Table::Key, KEY_WIDTH, |rows| rows[KEY_WIDTH - 1] += F::ONE);
+    check(&segment, Refusal::Constraint(Table::Key));
+}
+
+/// A segment that begins where something was published before, and so hides it.
+#[test]
+fn a_segment_does_not_begin_after_something_was_published() {
+    let stage = Stage::new();
+    let (mut store, mut tree) = (stage.store().clone(), stage.tree().clone());
+    let mut builder = Builder::new(&mut store, 0, start(2));
+    assert_eq!(builder.apply(&buy(ALICE, 9_985, 10)), Ok(Outcome::Accepted));
+    let (progress, sequence) = (builder.progress(), builder.sequence());
+    let first = builder.finish(&mut tree, false);
+    let mut forger = Forger::new(&store, &tree, sequence, progress);
+    forger.apply(&mut Honest, &buy(ALICE, 9_984, 10));
+    let honest = forger.clone().close(&checker());
+    assert_eq!((refusal(&honest), honest.public.digest_in), (None, first.public.digest_out));
+
+    // It says that what was shown is the digest of instructions, and the value nothing.
+    let hidden = Progress { chain: first.public.digest_out, value: U256::ZERO, z: POINT };
+    let mut forger = Forger::new(&store, &tree, sequence, hidden);
+    forger.apply(&mut Honest, &buy(ALICE, 9_984, 10));
+    let mut segment = forger.close(&checker());
+    assert_ne!(segment.public.digest_in, first.public.digest_out, "it goes on from elsewhere");
+    segment.public.digest_in = first.public.digest_out;
+    let width = checker().table(Table::Segment).width;
+    change(&mut segment, Table::Segment, width, |row| {
+        row[BEGINS] = F::ONE;
+        row[BEFORE + LIMBS + DIGEST_CELLS..BEFORE + LIMBS + 3 * DIGEST_CELLS].fill(F::ZERO);
+    });
+    check(&segment, Refusal::Constraint(Table::Segment));
+}
+
+/// Values that are the same modulo the order are equal to the circuit; what is shown has one form.
+#[test]
+fn a_value_beyond_the_order_is_shown_as_such() {
+    let progress = Progress { value: U256::from(5), ..start(2) };
+    let beyond = Progress { value: U256::from(5) + MODULUS, ..progress };
+    let time = holdfast_protocol::TimeMs::new(0).expect("a time");
+    assert_ne!(progress.digest(time), beyond.digest(time));
+}
+
+fn forced(instruction: Instruction) -> Instruction {
+    Instruction { key: KeyIndex::ETHEREUM, ..instruction }
+}
+
+/// The stage's venue, with a contract.
+fn settled() -> Engine {
+    let mut genesis = common::attacks::genesis();
+    genesis.deployment = Deployment { contract: Address::repeat_byte(0xcc), ..genesis.deployment };
+    Engine::new(&genesis).expect("its accounts are numbered from 0 on")
+}
+
+/// Where no contract holds the money, Ethereum asks for nothing.
+#[test]
+fn a_forced_instruction_without_a_contract_is_refused() {
+    let stage = Stage::new();
+    let instruction = forced(deposit(ALICE, 100));
+    let mut store = stage.store().clone();
+    let refused = Builder::new(&mut store, 0, start(2)).apply(&instruction);
+    assert!(matches!(refused, Err(NotLetIn::NoKey { .. })), "{refused:?}");
+    let mut forger = stage.forger();
+    forger.apply(&mut Honest, &instruction);
+    check(&forger.finish(&checker(), false), Refusal::Constraint(Table::Step(Step::Authorise)));
+}
+
+/// What a key has signed does not become Ethereum's asking, nor the other way round: the column that says which is turned.
+#[test]
+fn asking_cannot_be_passed_on() {
+    let engine = settled();
+    let column = PUBLISHED.end + 2 + DIGEST_CELLS + 1;
+    for (instruction, outcome) in [
+        (buy(ALICE, 9_985, 10), Outcome::Rejected(Reject::InsufficientMargin)),
+        (forced(deposit(ALICE, 100)), Outcome::Accepted),
+    ] {
+        let mut forger = Forger::new(engine.store(), engine.tree(), 0, start(1));
+        assert_eq!(forger.apply(&mut Honest, &instruction), outcome);
+        assert_eq!(refusal(&forger.close(&checker())), None);
+        // Account and key have columns for their parts; forced is the first bit after them.
+        let mut turned = 0;
+        for column in column..column + 8 {
+            let mut forger = Forger::new(engine.store(), engine.tree(), 0, start(1));
+            let mut liar = common::attacks::Liar { clock: 1, column };
+            let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| forger.apply(&mut liar, &instruction)));
+            if told.is_ok() {
+                turned += 1;
+                assert!(refusal(&forger.finish(&checker(), false)).is_some(), "column {column}");
+            }
+        }
+        assert!(turned > 0);
+    }
+}
+
+/// In a settled deployment the operator's own word is worth nothing.
+#[test]
+fn the_operator_is_no_registrar_where_a_contract_holds_the_money() {
+    let mut engine = settled();
+    for instruction in [deposit(ALICE, 100), open(OPERATOR, DAVE), register(ALICE, 2, false, 40)] {
+        assert_eq!(engine.instruct(&instruction), Ok(Outcome::Rejected(Reject::NotOperator)), "{instruction:?}");
+        assert_eq!(engine.instruct(&forced(instruction)), Ok(Outcome::Accepted), "{instruction:?}");
+    }
+}
