@@ -105,8 +105,11 @@ fn number<R: Row>(c: &Circuit<'_, R>, limbs: &[R::E]) -> Wide {
     limbs.iter().rev().fold(Wide::ZERO, |number, limb| (number << LIMB_BITS as usize) | Wide::from(c.row.value(limb)))
 }
 
+/// Two numbers in limbs, to be multiplied.
+type Product<'a, E> = (&'a [E], &'a [E]);
+
 /// An element, in new columns, that is the sum of these products and of a number, modulo r.
-fn sum_of_products<R: Row>(c: &mut Circuit<'_, R>, products: &[(&[R::E], &[R::E])], addend: &[R::E]) -> [R::E; LIMBS] {
+fn sum_of_products<R: Row>(c: &mut Circuit<'_, R>, products: &[Product<'_, R::E>], addend: &[R::E]) -> [R::E; LIMBS] {
     let modulus = Wide::from(MODULUS);
     let total = products.iter().fold(number(c, addend), |total, (a, b)| total + number(c, a) * number(c, b));
     let (quotient, remainder) = total.div_rem(modulus);
@@ -202,7 +205,7 @@ pub fn words_row<R: Row>(row: &mut R, entry: &WordsEntry) {
         }
         factor
     });
-    let mut products: Vec<(&[R::E], &[R::E])> = vec![(&value, &factor)];
+    let mut products: Vec<Product<'_, R::E>> = vec![(&value, &factor)];
     for at in 0..WORDS - 1 {
         products.push((&word_limbs[at], &powers[WORDS - 2 - at]));
     }
@@ -252,7 +255,7 @@ pub fn powers_row<R: Row>(row: &mut R, entry: &PowersEntry) {
     let mut power = z.clone();
     let mut message = power.to_vec();
     for _ in 1..WORDS {
-        power = sum_of_products(c, &[(&power, &z)], &[zero.clone()]);
+        power = sum_of_products(c, &[(&power, &z)], std::slice::from_ref(&zero));
         message.extend_from_slice(&power);
     }
     c.row.interact(Bus::Powers, false, message, active * uses);

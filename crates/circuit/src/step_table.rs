@@ -339,7 +339,7 @@ impl<E: Expr, const N: usize> Extension<E, N> {
         }
         let mut place = self.words.clone();
         for (at, (cells, word)) in blocks.iter().zip(words).enumerate() {
-            let block = padded(c, *cells);
+            let block = padded(c, cells);
             c.look_up_compression(&self.digests[at], &block, &self.digests[at + 1]);
             publish(c, &place, word);
             place = place + one.clone();
