@@ -5,6 +5,8 @@ import {compress} from "./Poseidon2.sol";
 
 /// @notice The data are not whole words.
 error WordsLength(uint256 length);
+/// @notice The first word of a batch is zero: no instruction begins so.
+error WordsZero();
 /// @notice There are no blobs, or the transaction has more or fewer of them.
 error BlobCount(uint256 got);
 /// @notice A blob does not have this value at the batch's point.
@@ -35,6 +37,8 @@ library Published {
     /// @dev A value below 2^255 and a word below 2^240 do not overflow, so that one `mulmod` a word does.
     function evaluate(bytes calldata words, uint256 z) internal pure returns (uint256 value) {
         require(words.length % WORD_BYTES == 0, WordsLength(words.length));
+        // Words of zero before the others have the same value, and would be nobody's instruction.
+        require(words.length == 0 || bytes30(words[:WORD_BYTES]) != 0, WordsZero());
         assembly ("memory-safe") {
             let at := words.offset
             // Eight at a time, after as many alone as are left over.

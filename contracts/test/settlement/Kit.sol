@@ -326,6 +326,7 @@ abstract contract Kit {
     function _commit(uint256 words) internal returns (uint256 batch) {
         batch = _rollup.batchCommitted() + 1;
         bytes memory data = new bytes(30 * words);
+        if (words > 0) data[0] = 0x01;
         VM.prank(OPERATOR);
         _rollup.commit(batch, _chain(batch), _now(), data);
     }

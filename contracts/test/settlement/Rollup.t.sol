@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {DigestWrong} from "../../src/Cells.sol";
 import {Statement} from "../../src/FinalVerifier.sol";
-import {BlobCount, BlobWrong, Published, WordsLength} from "../../src/Published.sol";
+import {BlobCount, BlobWrong, Published, WordsLength, WordsZero} from "../../src/Published.sol";
 import {IVerifier, Rollup} from "../../src/Rollup.sol";
 import {IRollup} from "../../src/Settlement.sol";
 import {Bridge, System} from "../../src/StateTree.sol";
@@ -133,6 +133,7 @@ contract RollupTest is Kit {
         _commitRefused(2, CHAIN, _now(), "", abi.encodeWithSelector(Rollup.BatchWrong.selector, 1, 2));
         _commitRefused(0, CHAIN, _now(), "", abi.encodeWithSelector(Rollup.BatchWrong.selector, 1, 0));
         _commitRefused(1, CHAIN, _now(), new bytes(31), abi.encodeWithSelector(WordsLength.selector, 31));
+        _commitRefused(1, CHAIN, _now(), new bytes(30), abi.encodeWithSelector(WordsZero.selector));
         for (uint256 cell = 0; cell < 8; cell++) {
             bytes32 chain = bytes32(uint256(0x78000001) << (32 * cell));
             _commitRefused(1, chain, _now(), "", abi.encodeWithSelector(DigestWrong.selector, chain));

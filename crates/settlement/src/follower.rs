@@ -483,9 +483,11 @@ impl Follower {
         let transaction = found.ok_or_else(missing)?.inner;
         let unreadable = |reason: &str| Error::Event { block, reason: reason.into() };
         if event.blobs.is_zero() {
-            let call = IRollup::commitCall::abi_decode(transaction.input()).map_err(|_| {
-                unreadable("a batch was not committed by the transaction itself: its data cannot be found")
-            })?;
+            let Ok(call) = IRollup::commitCall::abi_decode(transaction.input()) else {
+                return Ok(Err(
+                    "it was not committed by the transaction itself: whoever wants its data must trace it".into()
+                ));
+            };
             if keccak256(&call.words) != event.commitment {
                 return Err(unreadable("the endpoint gave other calldata than was committed"));
             }
