@@ -84,34 +84,28 @@ impl Totals {
     /// Proves a batch from this state.
     fn prove(&mut self, prover: &Prover, store: &mut Store, tree: &mut Tree, batch: &Batch) {
         self.seals += batch.seals.len();
+        let z = point_in_calldata(batch);
         let mut clock = Instant::now();
-        fill_batch::<BatchError>(
-            store,
-            tree,
-            batch,
-            point_in_calldata(batch),
-            SegmentLimits::default(),
-            |_, segment| {
-                self.fill_seconds += clock.elapsed().as_secs_f64();
-                self.cells += cells(&segment);
-                for (table, height, width) in shapes(&segment) {
-                    let entry = self.tables.entry(table.name()).or_default();
-                    entry.0 += height;
-                    entry.1 = width;
-                    entry.2 += height * width;
-                }
-                let started = Instant::now();
-                let proof = prover.prove(segment).expect("an honest segment is proven");
-                self.prove_seconds += started.elapsed().as_secs_f64();
-                self.proof_bytes += proof.encode_to_vec().expect("a proof encodes").len();
-                let started = Instant::now();
-                verify_segment(prover.verifying_key(), &proof).expect("an honest proof is valid");
-                self.verify_seconds += started.elapsed().as_secs_f64();
-                self.segments += 1;
-                clock = Instant::now();
-                Ok(())
-            },
-        )
+        fill_batch::<BatchError>(store, tree, batch, z, SegmentLimits::default(), |_, segment| {
+            self.fill_seconds += clock.elapsed().as_secs_f64();
+            self.cells += cells(&segment);
+            for (table, height, width) in shapes(&segment) {
+                let entry = self.tables.entry(table.name()).or_default();
+                entry.0 += height;
+                entry.1 = width;
+                entry.2 += height * width;
+            }
+            let started = Instant::now();
+            let proof = prover.prove(segment).expect("an honest segment is proven");
+            self.prove_seconds += started.elapsed().as_secs_f64();
+            self.proof_bytes += proof.encode_to_vec().expect("a proof encodes").len();
+            let started = Instant::now();
+            verify_segment(prover.verifying_key(), &proof).expect("an honest proof is valid");
+            self.verify_seconds += started.elapsed().as_secs_f64();
+            self.segments += 1;
+            clock = Instant::now();
+            Ok(())
+        })
         .expect("the native outcomes are those of the circuit");
     }
 }

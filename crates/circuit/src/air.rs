@@ -135,14 +135,12 @@ pub fn airs<SC: StarkProtocolConfig<F = F>>() -> Vec<AirRef<SC>> {
         .map(|table| -> AirRef<SC> {
             match table {
                 Table::Segment => Arc::new(SegmentAir),
-                Table::Step(step) => Arc::new(StepAir::new(step)),
+                Table::Step(_) | Table::Words | Table::Powers => Arc::new(RowAir::new(table)),
                 Table::Boundary(kind) => Arc::new(BoundaryAir { kind }),
                 Table::Merkle => Arc::new(MerkleAir),
                 Table::Signature => Arc::new(SignatureAir),
                 Table::Ladder => Arc::new(LadderAir),
                 Table::Key => Arc::new(KeyAir),
-                Table::Words => Arc::new(WordsAir::new()),
-                Table::Powers => Arc::new(PowersAir::new()),
                 Table::Poseidon2 => Arc::new(Poseidon2Air::new()),
                 Table::Range => {
                     let bus = VariableRangeCheckerBus::new(Bus::Range as u16, RANGE_BITS as usize);
@@ -257,69 +255,34 @@ impl Row for Count {
     fn note_outcome(&mut self, _: &i64, _: &i64) {}
 }
 
-/// Columns of a step's table.
-pub fn step_width(step: Step) -> usize {
-    let mut count = Count(0);
-    step_row(&mut count, step, &Entry::default());
-    count.0
-}
-
-/// The table of one kind of step.
-#[derive(Debug, Clone)]
-pub struct StepAir {
-    step: Step,
-    width: usize,
-}
-
-impl StepAir {
-    pub fn new(step: Step) -> Self {
-        Self { step, width: step_width(step) }
+/// A row of a table that is written as a function over [`Row`], with nothing in it.
+fn table_row<R: Row>(row: &mut R, table: Table) {
+    match table {
+        Table::Step(step) => drop(step_row(row, step, &Entry::default())),
+        Table::Words => words_row(row, &WordsEntry::default()),
+        Table::Powers => powers_row(row, &PowersEntry::default()),
+        _ => unreachable!("the {} table has an AIR of its own", table.name()),
     }
 }
 
-/// The table of the published words.
+/// Columns of a step's table, or of those of the published words.
+pub fn row_width(table: Table) -> usize {
+    let mut count = Count(0);
+    table_row(&mut count, table);
+    count.0
+}
+
+/// A table whose rows are written as a function over [`Row`].
 #[derive(Debug, Clone)]
-pub struct WordsAir {
+struct RowAir {
+    table: Table,
     width: usize,
 }
 
-/// The table of the powers of the point.
-#[derive(Debug, Clone)]
-pub struct PowersAir {
-    width: usize,
-}
-
-macro_rules! publication_air {
-    ($name:ident, $row:ident, $entry:ident) => {
-        impl $name {
-            pub fn new() -> Self {
-                let mut count = Count(0);
-                $row(&mut count, &$entry::default());
-                Self { width: count.0 }
-            }
-
-            pub fn columns(&self) -> usize {
-                self.width
-            }
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                Self::new()
-            }
-        }
-
-        plain_air!($name, self => self.width);
-
-        impl<AB: InteractionBuilder> Air<AB> for $name {
-            fn eval(&self, builder: &mut AB) {
-                let columns = local(builder);
-                let mut row = Constrain { builder, columns, at: 0 };
-                $row(&mut row, &$entry::default());
-                assert_eq!(row.at, self.width, "a row asks for as many columns as the table has");
-            }
-        }
-    };
+impl RowAir {
+    fn new(table: Table) -> Self {
+        Self { table, width: row_width(table) }
+    }
 }
 
 /// An AIR without public values or preprocessed columns.
@@ -342,16 +305,14 @@ pub(crate) fn local<AB: AirBuilder<Var: Copy>>(builder: &AB) -> Vec<AB::Var> {
     row.to_vec()
 }
 
-plain_air!(StepAir, self => self.width);
-publication_air!(WordsAir, words_row, WordsEntry);
-publication_air!(PowersAir, powers_row, PowersEntry);
+plain_air!(RowAir, self => self.width);
 
-impl<AB: InteractionBuilder> Air<AB> for StepAir {
+impl<AB: InteractionBuilder> Air<AB> for RowAir {
     fn eval(&self, builder: &mut AB) {
         let columns = local(builder);
         let mut row = Constrain { builder, columns, at: 0 };
-        step_row(&mut row, self.step, &Entry::default());
-        assert_eq!(row.at, self.width, "a step asks for as many columns as the table has");
+        table_row(&mut row, self.table);
+        assert_eq!(row.at, self.width, "a row asks for as many columns as the table has");
     }
 }
 

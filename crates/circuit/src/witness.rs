@@ -33,8 +33,7 @@ use openvm_stark_backend::{
 use crate::{
     RANGE_BITS,
     air::{
-        BoundaryAir, MERKLE_WIDTH, PROGRESS_HASHES, PowersAir, SEGMENT_WIDTH, Table, WordsAir, permutation_rows,
-        record_cells, step_width,
+        BoundaryAir, MERKLE_WIDTH, PROGRESS_HASHES, SEGMENT_WIDTH, Table, permutation_rows, record_cells, row_width,
     },
     cells::{ACCESSES_MAX, CLOCK_BITS, Cells, GAP_BITS, MODULUS, cells_of},
     public::PublicValues,
@@ -291,9 +290,7 @@ impl<'a> Builder<'a> {
 
     /// What the batch has published so far.
     pub fn progress(&self) -> Progress {
-        let z = self.progress.z;
-        let value = self.words.iter().fold(self.progress_in.value, |value, word| extend(value, word, z));
-        Progress { value, ..self.progress }
+        self.progress
     }
 
     /// Executes one instruction, and fills its rows.
@@ -332,7 +329,10 @@ impl<'a> Builder<'a> {
         if let Command::Register(register) = &instruction.command {
             self.keys.extend(key_row(register.public_key.point()));
         }
-        self.words.extend(word_cells(&blocks, code));
+        for word in word_cells(&blocks, code) {
+            self.progress.value = extend(self.progress.value, &word, self.progress.z);
+            self.words.push(word);
+        }
         self.progress.chain = digest;
         self.sequence += 1;
         Ok(outcome)
@@ -407,7 +407,7 @@ impl<'a> Builder<'a> {
         let system_after = record(self.shared.store.system());
         let time = |cells: &[u32]| System::<Plain>::read(&mut PlainReader(cells)).time;
         let batches = |cells: &[u32]| System::<Plain>::read(&mut PlainReader(cells)).batches;
-        let (words, powers) = self.fill_words();
+        let (mut words, mut powers) = self.fill_words();
         let begins = self.progress_in.begins();
         let time_of = |cells: &[u32]| TimeMs::new(time(cells)).expect("the state's time is one");
         let digest_out = self.progress.digest(time_of(&system_end));
@@ -456,14 +456,12 @@ impl<'a> Builder<'a> {
         let mut signatures = std::mem::take(&mut self.signatures);
         let mut ladders = std::mem::take(&mut self.ladders);
         let mut keys = std::mem::take(&mut self.keys);
-        let (mut words, mut powers) = (words, powers);
-        let (words_width, powers_width) = (WordsAir::new().columns(), PowersAir::new().columns());
         let mut steps = std::mem::take(&mut self.steps).into_iter();
         let mut boundaries = boundaries.into_iter();
         let traces = Table::all()
             .map(|table| match table {
                 Table::Segment => Some(RowMajorMatrix::new(std::mem::take(&mut segment), SEGMENT_WIDTH)),
-                Table::Step(step) => padded(steps.next().expect("a table per step"), step_width(step)),
+                Table::Step(_) => padded(steps.next().expect("a table per step"), row_width(table)),
                 Table::Boundary(kind) => {
                     padded(boundaries.next().expect("a table per kind"), BoundaryAir::columns(kind))
                 }
@@ -471,8 +469,8 @@ impl<'a> Builder<'a> {
                 Table::Signature => padded(std::mem::take(&mut signatures), SIGNATURE_WIDTH),
                 Table::Ladder => padded(std::mem::take(&mut ladders), LADDER_WIDTH),
                 Table::Key => padded(std::mem::take(&mut keys), KEY_WIDTH),
-                Table::Words => padded(std::mem::take(&mut words), words_width),
-                Table::Powers => padded(std::mem::take(&mut powers), powers_width),
+                Table::Words => padded(std::mem::take(&mut words), row_width(table)),
+                Table::Powers => padded(std::mem::take(&mut powers), row_width(table)),
                 Table::Poseidon2 => poseidon2.take(),
                 Table::Range => range.take(),
             })
@@ -480,10 +478,10 @@ impl<'a> Builder<'a> {
         Segment { public, traces }
     }
 
-    /// Fills the tables of what is published, and brings the value up to date.
+    /// Fills the tables of what is published.
     fn fill_words(&mut self) -> (Vec<F>, Vec<F>) {
         let (entries, point, value) = publication::entries(&self.words, &self.progress_in);
-        self.progress.value = value;
+        assert_eq!(value, self.progress.value, "the words' rows lead to the value that goes on");
         let (mut words, mut powers) = (Vec::new(), Vec::new());
         for entry in entries {
             words_row(&mut Fill { shared: &mut self.shared, cells: &mut words }, &entry);
@@ -554,21 +552,22 @@ type EndHashes = [[Digest; 2]; PROGRESS_HASHES];
 pub fn progress_cells(ends: [(Progress, TimeMs); 2], begins: bool, words: usize) -> (Vec<F>, [EndHashes; 2]) {
     let mut cells = vec![F::from_bool(begins), F::from_usize(words)];
     cells.extend(scalar_limbs(ends[0].0.z).map(field));
-    let mut unhashed = begins;
-    let hashes = ends.map(|(progress, time)| {
-        cells.extend(scalar_limbs(progress.value).map(field));
+    let hashes: [EndHashes; 2] = ends.map(|(progress, time)| {
         let mut digest = progress.chain;
-        let unhashed = std::mem::take(&mut unhashed);
-        let mut first = true;
         progress.blocks(time).map(|block| {
-            // Where a batch begins, its number is all there is.
-            cells.extend(if unhashed && !first { DIGEST_ZERO } else { digest });
-            first = false;
             let hashed = [digest, block];
             digest = compress(&digest, &block);
             hashed
         })
     });
+    for (end, ((progress, _), hashes)) in ends.iter().zip(&hashes).enumerate() {
+        cells.extend(scalar_limbs(progress.value).map(field));
+        for (at, [digest, _]) in hashes.iter().enumerate() {
+            // Where a batch begins, its number is all there is.
+            let is_there = !begins || end > 0 || at == 0;
+            cells.extend(if is_there { *digest } else { DIGEST_ZERO });
+        }
+    }
     (cells, hashes)
 }
 

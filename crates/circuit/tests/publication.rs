@@ -13,7 +13,7 @@ use common::{
     refusal, start,
 };
 use holdfast_circuit::{
-    air::{PowersAir, SEGMENT_CHAIN, Table, WordsAir},
+    air::{SEGMENT_CHAIN, Table, row_width},
     publication::{LIMBS, scalar_limbs},
     row::Bus,
     schnorr::KEY_WIDTH,
@@ -64,8 +64,8 @@ fn what_is_published_is_accepted() {
 #[test]
 fn words_left_out_are_missed() {
     let mut segment = segment();
-    change(&mut segment, Table::Words, WordsAir::new().columns(), |rows| {
-        rows.truncate(WordsAir::new().columns());
+    change(&mut segment, Table::Words, row_width(Table::Words), |rows| {
+        rows.truncate(row_width(Table::Words));
     });
     assert!(matches!(refusal(&segment), Some(Refusal::Bus(_))));
 }
@@ -74,7 +74,7 @@ fn words_left_out_are_missed() {
 #[test]
 fn words_published_twice_are_missed() {
     let mut segment = segment();
-    change(&mut segment, Table::Words, WordsAir::new().columns(), |rows| rows.extend(rows.clone()));
+    change(&mut segment, Table::Words, row_width(Table::Words), |rows| rows.extend(rows.clone()));
     assert!(matches!(refusal(&segment), Some(Refusal::Bus(_))));
 }
 
@@ -82,7 +82,7 @@ fn words_published_twice_are_missed() {
 #[test]
 fn another_point_is_not_the_one_that_is_shown() {
     let (mut segment, other) = (segment(), U256::from(7));
-    change(&mut segment, Table::Powers, PowersAir::new().columns(), |rows| {
+    change(&mut segment, Table::Powers, row_width(Table::Powers), |rows| {
         for (cell, limb) in rows[2..].iter_mut().zip(scalar_limbs(other)) {
             *cell = F::from_u64(limb as u64);
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use common::{account, key, time};
-use holdfast_crypto::{Digest, F, field::cell_to_canonical, poseidon2::compress, schnorr::SecretKey};
+use holdfast_crypto::{Digest, F, poseidon2::compress, schnorr::SecretKey};
 use holdfast_exchange::{
     Engine, Plain,
     opening::{open_account, open_bridge, open_deployment, open_markets, open_system, read_bridge},
@@ -20,7 +20,7 @@ use holdfast_protocol::{
     cells::{Block, absorb, blocks, digest_start, owner_cells},
     command::{CancelAll, Deposit, Open, Register, Revoke, Withdraw},
     limits::{self, BRIDGE},
-    publication,
+    publication::{self, digest_of, digest_word},
 };
 use serde_json::{Value, json};
 
@@ -30,8 +30,7 @@ const VAULT: Address = Address::repeat_byte(0xa7);
 const R: &str = "0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001";
 
 fn word(digest: &Digest) -> String {
-    let bytes: Vec<u8> = digest.iter().flat_map(|&cell| cell_to_canonical(cell).to_be_bytes()).collect();
-    B256::from_slice(&bytes).to_string()
+    digest_word(digest).to_string()
 }
 
 fn bytes(opening: Vec<u8>) -> String {
@@ -333,9 +332,7 @@ fn state() -> Value {
 
 /// The digest of a word.
 fn digest(word: &str) -> Digest {
-    let word: B256 = word.parse().expect("a word");
-    let (cells, _) = word.0.as_chunks::<4>();
-    std::array::from_fn(|cell| F::new(u32::from_be_bytes(cells[cell])))
+    digest_of(&word.parse().expect("a word")).expect("a digest")
 }
 
 #[test]

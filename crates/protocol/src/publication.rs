@@ -141,6 +141,19 @@ pub fn words_of_bytes(bytes: &[u8]) -> Result<Vec<Word>, PublicationError> {
     if rest.is_empty() { Ok(words.to_vec()) } else { Err(PublicationError::Length { got: bytes.len() }) }
 }
 
+/// The forced instruction of an entry of Ethereum's inbox, from the cells of its blocks, whose last ones are nothing of the instruction. Nothing if no instruction has these blocks.
+pub fn forced(cells: &[[u32; WORD_CELLS]]) -> Option<Instruction> {
+    let own = |block: &[u32; WORD_CELLS]| -> Block { std::array::from_fn(|i| block[i]) };
+    let (first, further) = cells.split_first()?;
+    let has_key = further.len() == 2;
+    let further: Vec<_> =
+        further.iter().map(|block| if has_key { split_high(&own(block)) } else { with_last(&own(block), 0) }).collect();
+    let instruction = instruction(&with_last(&own(first), 0), &further)?;
+    let made = blocks(&instruction);
+    let same = std::iter::once(&made.first).chain(made.further()).copied().eq(cells.iter().map(own));
+    (same && instruction.is_forced()).then_some(instruction)
+}
+
 const fn further_blocks(kind: u32) -> usize {
     match kind {
         10 => 1,
@@ -256,6 +269,15 @@ pub fn digest_word(digest: &Digest) -> B256 {
     word
 }
 
+/// A digest from Ethereum, if it is one.
+pub fn digest_of(word: &B256) -> Option<Digest> {
+    let mut digest = Digest::default();
+    for (cell, bytes) in digest.iter_mut().zip(word.as_chunks::<4>().0) {
+        *cell = cell_from_canonical(u32::from_be_bytes(*bytes))?;
+    }
+    Some(digest)
+}
+
 /// Where a batch's polynomial is evaluated.
 pub fn point(commitment: &B256, chain: &Digest) -> U256 {
     let mut bytes = commitment.to_vec();
@@ -316,9 +338,14 @@ impl Progress {
 
     /// At the end of a batch whose data goes to calldata.
     pub fn end_in_calldata(batch: &Batch) -> Self {
-        let (words, chain) = (words(batch), batch_digest(batch));
-        let z = point(&commitment(&words), &chain);
-        Self { chain, z, value: evaluate(&words, z) }
+        let words = words(batch);
+        Self::end_of_words(batch_digest(batch), &commitment(&words), &words)
+    }
+
+    /// At the end of a batch of this digest, whose data are these words and are committed to so.
+    pub fn end_of_words(chain: Digest, commitment: &B256, words: &[Word]) -> Self {
+        let z = point(commitment, &chain);
+        Self { chain, z, value: evaluate(words, z) }
     }
 
     /// What the chain absorbs to become [`Progress::digest`].

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use alloy::{
     dyn_abi::{DynSolValue, JsonAbiExt},
     json_abi::{Error as AbiError, JsonAbi},
-    primitives::{Address, B256, Bytes, Selector, U256, hex, keccak256},
+    primitives::{Address, B256, Bytes, Selector, U256, hex},
     providers::Provider,
     rpc::types::TransactionRequest,
     sol,
@@ -292,17 +292,6 @@ pub async fn deploy(wallet: &Wallet, plan: &Plan, parameters: Parameters) -> Res
     })
 }
 
-/// Makes a contract whose code is data, behind a STOP.
-fn data_contract(piece: &[u8]) -> Bytes {
-    // PUSH4 length, DUP1, PUSH1 12, RETURNDATASIZE (0), CODECOPY, RETURNDATASIZE, RETURN: copies what follows these 12 bytes.
-    let length = (piece.len() + 1) as u32;
-    let copy: &[u8] = &[0x80, 0x60, 12, 0x3d, 0x39, 0x3d, 0xf3, 0x00];
-    [&[0x63], &length.to_be_bytes()[..], copy, piece].concat().into()
-}
-
-/// Bytes of key data in one contract, at most.
-pub const PIECE_BYTES_MAX: usize = 24_575;
-
 /// Makes a contract, and says where it is.
 pub async fn create(wallet: &Wallet, what: &'static str, code: Bytes) -> Result<Address> {
     let request = TransactionRequest::default().input(code.into());
@@ -311,13 +300,13 @@ pub async fn create(wallet: &Wallet, what: &'static str, code: Bytes) -> Result<
     receipt.contract_address.ok_or_else(|| Error::Missing { what, missing: "address of the new contract".into() })
 }
 
-/// Makes the verifier of last proofs, with its key data in contracts of their own.
-pub async fn create_verifier(wallet: &Wallet, key_data: &[u8]) -> Result<Address> {
+/// Makes the verifier of last proofs, with its key data in contracts of their own: what creates these (`circuit::last::export::data_contract` of each piece), and what the verifier calls its key.
+pub async fn create_verifier(wallet: &Wallet, data_contracts: Vec<Vec<u8>>, key_commitment: B256) -> Result<Address> {
     let mut pieces = Vec::new();
-    for piece in key_data.chunks(PIECE_BYTES_MAX) {
-        pieces.push(create(wallet, "data contract", data_contract(piece)).await?);
+    for code in data_contracts {
+        pieces.push(create(wallet, "data contract", code.into()).await?);
     }
-    let arguments = (pieces, keccak256(key_data)).abi_encode_params();
+    let arguments = (pieces, key_commitment).abi_encode_params();
     create(wallet, "verifier", FINAL_VERIFIER.creation(&arguments)?).await
 }
 

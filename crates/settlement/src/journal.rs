@@ -67,16 +67,16 @@ fn unsealed(bytes: &[u8]) -> std::result::Result<&[u8], String> {
 
 pub fn encode_publication(publication: &Publication) -> Vec<u8> {
     let Publication { batch, chain, time, words } = publication;
-    sealed(&[&batch.to_be_bytes(), chain, &time.to_be_bytes(), words.as_flattened()])
+    sealed(&[&batch.to_be_bytes(), chain.as_slice(), &time.to_be_bytes(), words.as_flattened()])
 }
 
 pub fn decode_publication(bytes: &[u8]) -> std::result::Result<Publication, String> {
     let content = unsealed(bytes)?;
     let (batch, content) = content.split_first_chunk().ok_or("it is too short")?;
-    let (chain, content) = content.split_first_chunk().ok_or("it is too short")?;
+    let (chain, content) = content.split_first_chunk::<32>().ok_or("it is too short")?;
     let (time, content) = content.split_first_chunk().ok_or("it is too short")?;
     let words = words_from_bytes(content).ok_or("its words are not whole")?;
-    Ok(Publication { batch: u64::from_be_bytes(*batch), chain: *chain, time: u64::from_be_bytes(*time), words })
+    Ok(Publication { batch: u64::from_be_bytes(*batch), chain: chain.into(), time: u64::from_be_bytes(*time), words })
 }
 
 /// A proof that is to be posted, and the opening that goes with it.

@@ -327,7 +327,7 @@ impl Poster {
     /// Takes charge of a batch: when this returns, it will be committed, also after a crash.
     pub fn commit(&self, publication: &Publication) -> Result<()> {
         if digest_of(&publication.chain).is_none() {
-            return Err(Error::NoDigest { batch: publication.batch, got: publication.chain.into() });
+            return Err(Error::NoDigest { batch: publication.batch, got: publication.chain });
         }
         if let Some(&last) = self.numbers("batches")?.last()
             && publication.batch > last + 1
@@ -509,7 +509,7 @@ impl Poster {
             got: 21_000 + 40 * (publication.words.len() * WORD_BYTES) as u64,
             most: TRANSACTION_GAS_MAX,
         };
-        let (batch, chain, time) = (U256::from(publication.batch), B256::from(publication.chain), publication.time);
+        let (batch, chain, time) = (U256::from(publication.batch), publication.chain, publication.time);
         match prices.choose(carrier).ok_or(too_much)? {
             Carrier::Blobs => {
                 let blobs = blobs_from_words(&publication.words);
@@ -547,7 +547,7 @@ impl Poster {
                     proof: Bytes::copy_from_slice(one.proof.as_slice()),
                 })
                 .collect();
-            let (batch, chain, time) = (U256::from(batch), B256::from(publication.chain), publication.time);
+            let (batch, chain, time) = (U256::from(batch), publication.chain, publication.time);
             let call = IRollup::commitBlobsCall { batch, chain, time, blobs };
             request = crate::client::request(self.client.at.rollup, &call);
             request.blob_versioned_hashes = Some(hashes);
@@ -632,7 +632,7 @@ impl Poster {
         let Some(log) = logs.last() else { return Ok(()) };
         let unreadable = |error: alloy::sol_types::Error| Error::Event { block: deep, reason: error.to_string() };
         let event = IRollup::Committed::decode_log(&log.inner).map_err(unreadable)?;
-        let expected = B256::from(publication.chain);
+        let expected = publication.chain;
         if event.chain != expected {
             return Err(Error::Foreign { batch, expected, got: event.chain });
         }

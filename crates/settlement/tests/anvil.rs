@@ -160,7 +160,7 @@ async fn scenario(wallet: &Wallet) -> (Vec<Outcome>, Vec<String>) {
         let of = publication(words as u64, words);
         let call = IRollup::commitCall {
             batch: U256::from(outcomes.iter().filter(|o| o.what == "commit").count() + 1),
-            chain: B256::from(of.chain),
+            chain: of.chain,
             time: of.time,
             words: of.bytes(),
         };

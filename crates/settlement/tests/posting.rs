@@ -2,7 +2,7 @@
 
 mod common;
 
-use alloy::primitives::U256;
+use alloy::primitives::{B256, U256};
 use common::{Stage, calldata, drive, proof, publication, signer};
 use holdfast_settlement::{
     Error,
@@ -235,7 +235,7 @@ async fn a_foreign_batch_is_noticed() {
     let mut other =
         holdfast_settlement::Poster::open(mine.client.clone(), theirs.path(), calldata()).expect("it opens");
     let mut publication_of_theirs = publication(1, 4);
-    publication_of_theirs.chain = [9; 32];
+    publication_of_theirs.chain = B256::repeat_byte(9);
     other.commit(&publication_of_theirs).expect("it is taken");
     drive(&mut other, &mine.chain).await;
     let mut poster = mine.poster(Options { depth: 2, ..calldata() });

@@ -6,12 +6,16 @@ mod common;
 use std::{collections::BTreeSet, path::Path};
 
 use alloy::{
-    primitives::{B256, Bytes, U256, keccak256},
+    primitives::{B256, Bytes, U256},
     sol,
 };
 use common::{
     signer,
     venue::{DAY, START, Settled, account},
+};
+use holdfast_circuit::last::{
+    LastKey,
+    export::{data_contract, export},
 };
 use holdfast_exchange::opening::{open_account, open_markets, open_system};
 use holdfast_protocol::{MarketId, SecretKey};
@@ -123,11 +127,12 @@ async fn the_verifier() {
     let chain = Chain::new(common::config());
     let wallet = Wallet::embedded(&chain, signer(0)).await.expect("it answers");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let key = std::fs::read(root.join("contracts/test/vectors/key.bin")).expect("key data");
     let proof = std::fs::read(root.join("crates/circuit/tests/vectors/last.proof")).expect("a proof");
-    let place = create_verifier(&wallet, &key).await.expect("a verifier");
+    let exported = export(LastKey::bundled()).expect("the bundled key is for the contracts");
+    let data_contracts = exported.pieces().map(data_contract).collect();
+    let place = create_verifier(&wallet, data_contracts, exported.commitment.into()).await.expect("a verifier");
     let commitment = wallet.ask("the key", place, &IVerifier::keyCommitmentCall {}).await.expect("an answer");
-    assert_eq!(commitment, keccak256(&key));
+    assert_eq!(commitment, exported.commitment);
     let call = IVerifier::verifyCall { proof: proof.clone().into() };
     let receipt = wallet.order("a proof", place, &call, U256::ZERO).await.expect("it is valid");
     println!("the proof is verified with {} gas", receipt.gas_used);

@@ -10,7 +10,7 @@ use holdfast_protocol::{
     AccountId, Batch, BatchHeader, Command, Genesis, GenesisError, Instruction, Outcome, TimeMs,
     cells::batch_digest,
     limits,
-    publication::{Progress, commitment, digest_word, evaluate, point, read_words},
+    publication::{Progress, commitment, digest_word, read_words},
 };
 use holdfast_settlement::{
     follower::{Commit, Event, Located},
@@ -294,8 +294,7 @@ fn read(commit: &Commit) -> Result<(Pending, Vec<Alarm>), String> {
     let time = TimeMs::new(commit.time).map_err(|error| error.to_string())?;
     let batch = Batch { header: BatchHeader { number }, instructions, outcomes, seals: Vec::new() };
     let chain = batch_digest(&batch);
-    let z = point(&commit.commitment, &chain);
-    let digest = Progress { chain, z, value: evaluate(words, z) }.digest(time);
+    let digest = Progress::end_of_words(chain, &commit.commitment, words).digest(time);
     let mut alarms = Vec::new();
     // The contract has made the commitment from the data, and the digest from these.
     if digest_word(&chain) != commit.chain {

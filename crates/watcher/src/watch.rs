@@ -1,5 +1,7 @@
 //! Following a venue, and saying what is wrong.
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::U256;
 use holdfast_protocol::Genesis;
 use holdfast_settlement::{
@@ -57,7 +59,7 @@ pub struct Watcher {
     follower: Follower,
     rebuilt: Rebuilt,
     /// When each entry of the inbox that waits was appended, in seconds; and when the last batch became final.
-    appended: std::collections::BTreeMap<u64, u64>,
+    appended: BTreeMap<u64, u64>,
     final_since: Option<u64>,
     alarms: Vec<Alarm>,
 }
@@ -80,7 +82,7 @@ impl Watcher {
             start: follower.cursor().clone(),
             follower,
             rebuilt,
-            appended: std::collections::BTreeMap::new(),
+            appended: BTreeMap::new(),
             final_since: None,
             alarms: Vec::new(),
         })

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use holdfast_circuit::{
-    air::{BoundaryAir, MERKLE_WIDTH, PowersAir, SEGMENT_WIDTH, SYSTEM_BATCHES, Table, WordsAir, step_width},
+    air::{BoundaryAir, MERKLE_WIDTH, SEGMENT_WIDTH, SYSTEM_BATCHES, Table, row_width},
     cells::{ACCESSES_MAX, Cells, MODULUS},
     check::{Checker, Window, range_place},
     public::PublicValues,
@@ -374,7 +374,7 @@ impl Forger {
     }
 
     fn row_mut(&mut self, step: Step, row: usize) -> &mut [F] {
-        let width = step_width(step);
+        let width = row_width(Table::Step(step));
         &mut self.steps[step as usize][row * width..][..width]
     }
 
@@ -440,14 +440,14 @@ impl Forger {
         let traces = Table::all()
             .map(|table| match table {
                 Table::Segment => Some(RowMajorMatrix::new(segment.clone(), SEGMENT_WIDTH)),
-                Table::Step(step) => padded(next(&mut steps), step_width(step)),
+                Table::Step(_) => padded(next(&mut steps), row_width(table)),
                 Table::Boundary(kind) => padded(next(&mut boundaries), BoundaryAir::columns(kind)),
                 Table::Merkle => padded(merkle.clone(), MERKLE_WIDTH),
                 Table::Signature => padded(self.signatures.clone(), SIGNATURE_WIDTH),
                 Table::Ladder => padded(self.ladders.clone(), LADDER_WIDTH),
                 Table::Key => padded(self.keys.clone(), KEY_WIDTH),
-                Table::Words => padded(words.clone(), WordsAir::new().columns()),
-                Table::Powers => padded(powers.clone(), PowersAir::new().columns()),
+                Table::Words => padded(words.clone(), row_width(table)),
+                Table::Powers => padded(powers.clone(), row_width(table)),
                 Table::Poseidon2 | Table::Range => None,
             })
             .collect();

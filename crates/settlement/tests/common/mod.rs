@@ -108,9 +108,9 @@ pub fn publication(batch: u64, words: usize) -> Publication {
     Publication {
         batch,
         // Cells below the modulus.
-        chain: std::array::from_fn(|byte| {
+        chain: B256::new(std::array::from_fn(|byte| {
             keccak256(batch.to_be_bytes())[byte] & if byte % 4 == 0 { 0x3f } else { 0xff }
-        }),
+        })),
         time: 1_700_000_000_000 + batch,
         words: (0..words).map(word).collect(),
     }
