@@ -8,6 +8,7 @@ use holdfast_exchange::{
     slots::{Account, Deployment, Kind, LEAF_CELLS, Market, Order, Owner, Position, Session, System},
     step::Step,
 };
+use holdfast_protocol::publication::WORD_CELLS;
 use openvm_circuit_primitives::var_range::{VariableRangeCheckerAir, VariableRangeCheckerBus};
 use openvm_stark_backend::{
     AirRef, PartitionedBaseAir, StarkProtocolConfig,
@@ -28,7 +29,7 @@ use crate::{
     RANGE_BITS,
     cells::{ACCESSES_MAX, CLOCK_BITS, GAP_BITS},
     public::{PublicValues, offset},
-    publication::{self, PowersEntry, WordsEntry, powers_row, words_row},
+    publication::{self, WORDS, WordsEntry, power_place, words_row},
     row::{Bus, Row},
     schnorr::{KeyAir, LadderAir, SignatureAir},
     step_table::{Entry, step_row},
@@ -84,7 +85,6 @@ pub enum Table {
     Ladder,
     Key,
     Words,
-    Powers,
     Poseidon2,
     Range,
 }
@@ -101,7 +101,6 @@ impl Table {
                 Table::Ladder,
                 Table::Key,
                 Table::Words,
-                Table::Powers,
                 Table::Poseidon2,
                 Table::Range,
             ])
@@ -117,7 +116,6 @@ impl Table {
             Table::Ladder => "ladder".into(),
             Table::Key => "key".into(),
             Table::Words => "words".into(),
-            Table::Powers => "powers".into(),
             Table::Poseidon2 => "poseidon2".into(),
             Table::Range => "range".into(),
         }
@@ -135,7 +133,7 @@ pub fn airs<SC: StarkProtocolConfig<F = F>>() -> Vec<AirRef<SC>> {
         .map(|table| -> AirRef<SC> {
             match table {
                 Table::Segment => Arc::new(SegmentAir),
-                Table::Step(_) | Table::Words | Table::Powers => Arc::new(RowAir::new(table)),
+                Table::Step(_) | Table::Words => Arc::new(RowAir::new(table)),
                 Table::Boundary(kind) => Arc::new(BoundaryAir { kind }),
                 Table::Merkle => Arc::new(MerkleAir),
                 Table::Signature => Arc::new(SignatureAir),
@@ -260,12 +258,11 @@ fn table_row<R: Row>(row: &mut R, table: Table) {
     match table {
         Table::Step(step) => drop(step_row(row, step, &Entry::default())),
         Table::Words => words_row(row, &WordsEntry::default()),
-        Table::Powers => powers_row(row, &PowersEntry::default()),
         _ => unreachable!("the {} table has an AIR of its own", table.name()),
     }
 }
 
-/// Columns of a step's table, or of those of the published words.
+/// Columns of a step's table, or of that of the published words.
 pub fn row_width(table: Table) -> usize {
     let mut count = Count(0);
     table_row(&mut count, table);
@@ -363,7 +360,7 @@ pub(crate) fn look_up_compression<AB: InteractionBuilder>(
 /// The segment itself: one row that ties the ends of every chain to the public values.
 ///
 /// Columns: active, whether the segment closes its batch, the time between the last access to the system slot and the end (two limbs), the clock at the end (two
-/// limbs), and the system slot's cells at the start and at the end (before the batch is counted). Of what is published: whether the segment begins its batch, how many words it publishes, the point, and for
+/// limbs), and the system slot's cells at the start and at the end (before the batch is counted). Of what is published: whether the segment begins its batch, how many words it publishes, in how many rows of the words table they and the powers are, the point and its powers, and for
 /// each end the digest of the instructions, the value, and the digests between it and the one that is public.
 #[derive(Debug, Clone, Copy)]
 pub struct SegmentAir;
@@ -377,8 +374,9 @@ pub const SEGMENT_WIDTH: usize = SEGMENT_CHAIN + PROGRESS_HASHES * DIGEST_CELLS;
 /// First column of the system slot's cells at the end.
 pub const SEGMENT_END: usize = 6 + SYSTEM_CELLS;
 /// First column of the digests at the end: of the instructions, and those between it and the one that is public.
-pub const SEGMENT_CHAIN: usize =
-    SEGMENT_END + SYSTEM_CELLS + 2 + 3 * publication::LIMBS + PROGRESS_HASHES * DIGEST_CELLS;
+pub const SEGMENT_CHAIN: usize = SEGMENT_POINT + (WORDS + 2) * publication::LIMBS + PROGRESS_HASHES * DIGEST_CELLS;
+/// First column of the point and its powers.
+pub const SEGMENT_POINT: usize = SEGMENT_END + SYSTEM_CELLS + 3;
 /// Digests of an end: of the instructions, and after the first two of the three blocks that follow.
 pub const PROGRESS_HASHES: usize = 3;
 
@@ -407,7 +405,9 @@ impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir
         let end: Vec<AB::Expr> = columns.many(SYSTEM_CELLS);
         let begins: AB::Expr = columns.one();
         let words: AB::Expr = columns.one();
-        let point: Vec<AB::Expr> = columns.many(publication::LIMBS);
+        let rows: AB::Expr = columns.one();
+        let powers: [Vec<AB::Expr>; WORDS] = std::array::from_fn(|_| columns.many(publication::LIMBS));
+        let [point, ..] = &powers;
         let [before, after]: [Progress<AB::Expr>; 2] = std::array::from_fn(|_| Progress::take(&mut columns));
 
         // The first row is the segment; any other row does nothing.
@@ -436,9 +436,19 @@ impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir
             value.extend_from_slice(&progress.value);
             push(builder, Bus::Value, receives, value, active.clone());
         }
-        push(builder, Bus::Point, false, point.clone(), active.clone());
-        // The value before comes from outside; that after is made of what is checked.
-        for limb in &before.value {
+        // Every row of the words is told the point and its powers.
+        push(builder, Bus::Powers, false, powers.concat(), active.clone() * rows);
+        let zeros = vec![AB::Expr::ZERO; WORD_CELLS];
+        // Each power but the first is that before it, times the point: as a value is extended by a word of zero.
+        for (power, pair) in powers.windows(2).enumerate() {
+            let place = integer::<AB::Expr>(power_place(power));
+            let with = |place: &AB::Expr, rest: &[AB::Expr]| [std::slice::from_ref(place), rest].concat();
+            push(builder, Bus::Word, false, with(&place, &zeros), active.clone());
+            push(builder, Bus::Value, false, with(&place, &pair[0]), active.clone());
+            push(builder, Bus::Value, true, with(&(place + AB::Expr::ONE), &pair[1]), active.clone());
+        }
+        // The point and the value before come from outside; the powers and the value after are made of what is checked.
+        for limb in point.iter().chain(&before.value) {
             let bits = constant::<AB>(publication::LIMB_BITS);
             builder.push_interaction(Bus::Range as u16, [limb.clone(), bits], active.clone(), 1);
         }
@@ -456,9 +466,9 @@ impl<AB: InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentAir
         for cell in before.value.iter().chain(hashed.iter().flatten()) {
             builder.assert_zero(begins.clone() * cell.clone());
         }
-        before.look_up::<AB>(builder, &point, &start[..3], &digest_in, active.clone() * goes_on);
+        before.look_up::<AB>(builder, point, &start[..3], &digest_in, active.clone() * goes_on);
         let digest_out = cells(offset::DIGEST_OUT, DIGEST_CELLS);
-        after.look_up::<AB>(builder, &point, &end[..3], &digest_out, active.clone());
+        after.look_up::<AB>(builder, point, &end[..3], &digest_out, active.clone());
 
         // The root.
         let mut root = vec![constant::<AB>(TREE_DEPTH), AB::Expr::ZERO];

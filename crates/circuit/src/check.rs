@@ -72,7 +72,7 @@ pub struct Message {
 }
 
 impl Bus {
-    pub const ALL: [Bus; 16] = [
+    pub const ALL: [Bus; 15] = [
         Bus::Range,
         Bus::Poseidon2,
         Bus::Memory,
@@ -86,7 +86,6 @@ impl Bus {
         Bus::Ladder,
         Bus::Word,
         Bus::Value,
-        Bus::Point,
         Bus::Powers,
         Bus::Key,
     ];

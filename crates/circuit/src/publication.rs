@@ -1,4 +1,4 @@
-//! The tables that evaluate the polynomial of the published words: see `docs/SETTLEMENT.md`.
+//! The table that evaluates the polynomial of the published words: see `docs/SETTLEMENT.md`.
 //!
 //! The steps of instructions send their words, each with its place. A row of the *words* table takes up to four of them, and the value before them, to the value after:
 //!
@@ -6,7 +6,8 @@
 //! value' = value × z^n + Σ word_i × z^(n − 1 − i)      modulo r, n = 1 … 4
 //! ```
 //!
-//! and the *powers* table, one row, makes z² to z⁴ of the point that the segment names. Elements are 26 limbs of ten bits; cells of words have three limbs each, so that a word's limbs are those of
+//! z² to z⁴ are made by rows of the same table, from words of zero that the segment sends to places of their own: [`POWERS_PLACE`].
+//! Elements are 26 limbs of ten bits; cells of words have three limbs each, so that a word's limbs are those of
 //! its cells. An equation modulo r is one over the integers with a quotient, checked limb by limb with carries; elements are not reduced below r, which costs nothing: a value that is
 //! shown to Ethereum is compared with one that is.
 
@@ -53,23 +54,36 @@ impl Default for WordsEntry {
     }
 }
 
-/// What the tables of a segment's words are filled with, in rows, and the value after them.
-pub fn entries(words: &[[u32; WORD_CELLS]], before: &Progress) -> (Vec<WordsEntry>, PowersEntry, U256) {
+/// Places far from those of the published words, for the powers of z. From place P + 2 n with value z^(n + 1) and a word of zero there, and no word at the place after it, no row can come but to
+/// the place after it with the value z^(n + 1) × z: a row of more words finds no more of them. So the segment sends the value and the word, and what it receives is the next power.
+pub const POWERS_PLACE: i64 = 1 << 30;
+
+/// The place from which the power after this one is made: 0 for z.
+pub const fn power_place(power: usize) -> i64 {
+    POWERS_PLACE + 2 * power as i64
+}
+
+/// What the table of a segment's words is filled with, in rows, and the value after them.
+pub fn entries(words: &[[u32; WORD_CELLS]], before: &Progress) -> (Vec<WordsEntry>, U256) {
     let Progress { z, mut value, .. } = *before;
     let powers = powers(z);
-    let rows = words.chunks(WORDS).enumerate().map(|(row, words)| {
+    let published = words.chunks(WORDS).enumerate().map(|(row, words)| {
         let place = (row * WORDS) as i64;
         let entry = WordsEntry { active: 1, place, words: words.to_vec(), value, powers };
         value = words.iter().fold(value, |value, word| extend(value, word, z));
         entry
     });
-    let rows: Vec<_> = rows.collect();
-    let point = PowersEntry { active: 1, uses: rows.len() as i64, z };
-    (rows, point, value)
+    let mut rows: Vec<_> = published.collect();
+    let next_power = |power| {
+        let (place, words) = (power_place(power), vec![[0; WORD_CELLS]]);
+        WordsEntry { active: 1, place, words, value: powers[power], powers }
+    };
+    rows.extend((0..WORDS - 1).map(next_power));
+    (rows, value)
 }
 
 /// z, z², z³, z⁴.
-fn powers(z: U256) -> [U256; WORDS] {
+pub fn powers(z: U256) -> [U256; WORDS] {
     let mut power = U256::ONE;
     std::array::from_fn(|_| {
         power = power.mul_mod(z, MODULUS);
@@ -232,31 +246,4 @@ fn begin<R: Row>(row: &mut R, active: i64) -> Circuit<'_, R> {
     row.assert_zero(active.clone() * (active.clone() - one));
     // These tables have no part in the chain of steps: they have no clock.
     Circuit::new(row, active, zero)
-}
-
-/// What the row of the powers table is filled with.
-#[derive(Debug, Clone, Default)]
-pub struct PowersEntry {
-    pub active: i64,
-    /// Rows of the words table.
-    pub uses: i64,
-    pub z: U256,
-}
-
-/// The row of the powers table.
-pub fn powers_row<R: Row>(row: &mut R, entry: &PowersEntry) {
-    let mut circuit = begin(row, entry.active);
-    let c = &mut circuit;
-    let uses = c.row.column(entry.uses);
-    let z: [R::E; LIMBS] = checked_columns(c, scalar_limbs(entry.z));
-    let active = c.active.clone();
-    c.row.interact(Bus::Point, true, z.to_vec(), active.clone());
-    let zero = c.row.constant(0);
-    let mut power = z.clone();
-    let mut message = power.to_vec();
-    for _ in 1..WORDS {
-        power = sum_of_products(c, &[(&power, &z)], std::slice::from_ref(&zero));
-        message.extend_from_slice(&power);
-    }
-    c.row.interact(Bus::Powers, false, message, active * uses);
 }

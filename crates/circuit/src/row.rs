@@ -44,12 +44,10 @@ pub enum Bus {
     Word = 11,
     /// `(words, value 26)`: the value of the polynomial of the published words so far.
     Value = 12,
-    /// `(point 26)`: where the polynomial is evaluated.
-    Point = 13,
-    /// `(point 26, its powers up to the fourth 3 × 26)`.
-    Powers = 14,
+    /// `(point 26, its powers up to the fourth 3 × 26)`: where the polynomial is evaluated.
+    Powers = 13,
     /// `(x 7, y 7)`: a point of the curve.
-    Key = 15,
+    Key = 14,
 }
 
 /// One row.

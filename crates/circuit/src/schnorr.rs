@@ -17,8 +17,8 @@
 //! All points are on the curve (P and R are checked to be, the others follow), whose order is an odd prime, and none is the point at infinity, which has no coordinates. So
 //! y ≠ 0 for each, and of two points with the same x either both are the same or one is the negative of the other.
 //!
-//! - A sum `p + q` has slope λ with `λ (x_q − x_p) = y_q − y_p`. For q = −p that reads 0 = −2 y_p: no λ. For q = p it reads 0 = 0, and any λ would do: so the inverse of
-//!   `x_q − x_p` is a column too, and there is none.
+//! - A sum `p + q` has slope λ with `λ (x_q − x_p) = y_q − y_p`. For q = −p that reads 0 = −2 y_p: no λ. For q = p it reads 0 = 0, and any λ would do: so there are columns with
+//!   weights by which the coefficients of `x_q − x_p` sum to 1, and for zero there are none.
 //! - `2 A + T` is computed as `(A + T) + A` without the y of the sum between: `(λ1 + λ2) (x_A − x_{A+T}) = 2 y_A`. If both x were the same this would read 0 = 2 y_A: no λ2. (That is
 //!   A + T = ±A: T at infinity, or 2 A + T at infinity.)
 //!
@@ -65,7 +65,7 @@ const TOP_BITS: u32 = 4;
 
 pub const SIGNATURE_WIDTH: usize = 1 + 2 * POINT + 5 * DIGEST_CELLS + 1 + 3 * (2 * COORDINATE + POINT);
 const POINT: usize = 2 * COORDINATE;
-/// Columns of one bit: bits of s and e and their product, both slopes, an inverse, and the accumulator after it.
+/// Columns of one bit: bits of s and e and their product, both slopes, weights, and the accumulator after it.
 pub const BIT_WIDTH: usize = 3 + 3 * COORDINATE + POINT;
 /// Columns of a row of the ladder before those of its bits.
 pub const LADDER_HEAD: usize = 2 + 3 * POINT + DIGEST_CELLS + 3;
@@ -100,14 +100,32 @@ impl<E: PrimeCharacteristicRing> Element<E> {
     fn neg(&self) -> Self {
         Self(from_fn(|i| -self.0[i].clone()))
     }
-    /// Modulo z^7 = 2 z + 5.
     fn mul(&self, other: &Self) -> Self {
-        let mut product: [E; 2 * COORDINATE - 1] = from_fn(|_| E::ZERO);
+        let mut product = from_fn(|_| E::ZERO);
         for (i, a) in self.0.iter().enumerate() {
             for (j, b) in other.0.iter().enumerate() {
                 product[i + j] += a.clone() * b.clone();
             }
         }
+        Self::reduced(&product)
+    }
+    fn square(&self) -> Self {
+        let mut product = from_fn(|_| E::ZERO);
+        for (i, a) in self.0.iter().enumerate() {
+            for (j, b) in self.0.iter().enumerate().skip(i + 1) {
+                product[i + j] += a.clone() * b.clone();
+            }
+        }
+        for cell in &mut product {
+            *cell = cell.clone() * E::TWO;
+        }
+        for (i, a) in self.0.iter().enumerate() {
+            product[2 * i] += a.clone() * a.clone();
+        }
+        Self::reduced(&product)
+    }
+    /// Modulo z^7 = 2 z + 5.
+    fn reduced(product: &[E; 2 * COORDINATE - 1]) -> Self {
         Self(from_fn(|i| {
             let mut cell = product[i].clone();
             if let Some(over) = product.get(i + COORDINATE) {
@@ -161,21 +179,19 @@ fn assert_equal<AB: AirBuilder>(builder: &mut AB, a: &Element<AB::Expr>, b: &Ele
 
 /// y² = x³ + 2 x + 26 z⁵
 fn assert_on_curve<AB: AirBuilder>(builder: &mut AB, p: &Point<AB::Expr>) {
-    let cube = p.x.mul(&p.x).mul(&p.x);
+    let cube = p.x.square().mul(&p.x);
     let mut right = cube.add(&p.x.scale(AB::Expr::TWO));
     right.0[5] += AB::Expr::from_u32(26);
-    assert_equal(builder, &p.y.mul(&p.y), &right);
+    assert_equal(builder, &p.y.square(), &right);
 }
 
-/// d × inverse = 1
-fn assert_inverse<AB: AirBuilder>(builder: &mut AB, d: &Element<AB::Expr>, inverse: &Element<AB::Expr>) {
-    let product = d.mul(inverse);
-    for (i, cell) in product.0.into_iter().enumerate() {
-        builder.assert_zero(if i == 0 { cell - AB::Expr::ONE } else { cell });
-    }
+/// d ≠ 0: a combination of its coefficients, with weights that are the prover's to choose, is 1. There is none for zero, and one for everything else.
+fn assert_not_zero<AB: AirBuilder>(builder: &mut AB, d: &Element<AB::Expr>, weights: &Element<AB::Expr>) {
+    let products = d.0.iter().zip(&weights.0).map(|(cell, weight)| cell.clone() * weight.clone());
+    builder.assert_one(products.reduce(|sum, product| sum + product).expect("an element has coefficients"));
 }
 
-/// The sum of two points with different x, in new columns: slope, inverse of the difference of the x, sum.
+/// The sum of two points with different x, in new columns: slope, weights that show that the x differ, sum.
 fn sum<V: Copy, AB: AirBuilder<F = F, Var = V>>(
     builder: &mut AB,
     columns: &mut Columns<'_, V>,
@@ -185,19 +201,19 @@ fn sum<V: Copy, AB: AirBuilder<F = F, Var = V>>(
 where
     AB::Expr: From<V> + From<F>,
 {
-    let (slope, inverse, sum) = (element::<_, AB::Expr>(columns), element(columns), point::<_, AB::Expr>(columns));
+    let (slope, weights, sum) = (element::<_, AB::Expr>(columns), element(columns), point::<_, AB::Expr>(columns));
     let run = q.x.sub(&p.x);
-    assert_inverse(builder, &run, &inverse);
+    assert_not_zero(builder, &run, &weights);
     // λ (x_q − x_p) = y_q − y_p;  x = λ² − x_p − x_q;  y = λ (x_p − x) − y_p
     assert_equal(builder, &slope.mul(&run), &q.y.sub(&p.y));
-    assert_equal(builder, &sum.x, &slope.mul(&slope).sub(&p.x).sub(&q.x));
+    assert_equal(builder, &sum.x, &slope.square().sub(&p.x).sub(&q.x));
     assert_equal(builder, &sum.y, &slope.mul(&p.x.sub(&sum.x)).sub(&p.y));
     sum
 }
 
 /// One row per signature: its hash, and both ends of its ladder.
 ///
-/// Columns: active, P, h, R, the hash after R, after x and y of P, and after h (the challenge), the top bit of s; and three sums (slope, inverse, sum): O − P, O + G − P, R + E.
+/// Columns: active, P, h, R, the hash after R, after x and y of P, and after h (the challenge), the top bit of s; and three sums (slope, weights, sum): O − P, O + G − P, R + E.
 #[derive(Debug, Clone, Copy)]
 pub struct SignatureAir;
 
@@ -289,7 +305,7 @@ pub fn key_row(key: &Affine) -> Vec<F> {
 /// Eight rows per signature: 27 bits of double-and-add each.
 ///
 /// Columns: active, step, A before, O − P, O + G − P, the challenge from this row's cell on, the cell's top bits, whether they are 15 and the inverse that shows it; and for each bit: that of s, that of e, their
-/// product, λ1, λ2, the inverse of x_T − x_A, A after.
+/// product, λ1, λ2, weights that show that x_T − x_A is not zero, A after.
 #[derive(Debug, Clone, Copy)]
 pub struct LadderAir;
 
@@ -316,7 +332,7 @@ impl<AB: InteractionBuilder<F = F>> Air<AB> for LadderAir {
         let mut low = AB::Expr::ZERO;
         for _ in 0..BITS {
             let [s, e, both]: [AB::Expr; 3] = from_fn(|_| columns.one());
-            let [first, second, run_inverse]: [Element<AB::Expr>; 3] = from_fn(|_| element(&mut columns));
+            let [first, second, run_weights]: [Element<AB::Expr>; 3] = from_fn(|_| element(&mut columns));
             let after: Point<AB::Expr> = point(&mut columns);
             builder.assert_bool(s.clone());
             builder.assert_bool(e.clone());
@@ -334,14 +350,14 @@ impl<AB: InteractionBuilder<F = F>> Air<AB> for LadderAir {
             let a = accumulator;
             // λ1 (x_T − x_A) = y_T − y_A, and x_T ≠ x_A
             let run = t.x.sub(&a.x);
-            assert_inverse(builder, &run, &run_inverse);
+            assert_not_zero(builder, &run, &run_weights);
             assert_equal(builder, &first.mul(&run), &t.y.sub(&a.y));
             // (λ1 + λ2) (x_A − x_{A+T}) = 2 y_A, where x_{A+T} = λ1² − x_A − x_T
-            let first_square = first.mul(&first);
+            let first_square = first.square();
             let fall = a.x.scale(AB::Expr::TWO).add(&t.x).sub(&first_square);
             assert_equal(builder, &first.add(&second).mul(&fall), &a.y.scale(AB::Expr::TWO));
             // x = λ2² − x_A − x_{A+T} = λ2² − λ1² + x_T;  y = λ2 (x_A − x) − y_A
-            assert_equal(builder, &after.x, &second.mul(&second).sub(&first_square).add(&t.x));
+            assert_equal(builder, &after.x, &second.square().sub(&first_square).add(&t.x));
             assert_equal(builder, &after.y, &second.mul(&a.x.sub(&after.x)).sub(&a.y));
             accumulator = after;
         }
@@ -452,22 +468,32 @@ fn push_point(row: &mut Vec<F>, point: &Affine) {
     row.extend(point.y().0);
 }
 
-/// Slope, inverse and sum of two points with different x.
+/// Slope, weights and sum of two points with different x.
 fn push_sum(row: &mut Vec<F>, p: &Affine, q: &Affine) -> Option<Affine> {
-    let inverse = (*q.x() - *p.x()).inverse()?;
-    let slope = (*q.y() - *p.y()) * inverse;
+    let run = *q.x() - *p.x();
+    let slope = (*q.y() - *p.y()) * run.inverse()?;
     let sum = p.add_distinct(q)?;
     row.extend(slope.0);
-    row.extend(inverse.0);
+    row.extend(weights(&run));
     push_point(row, &sum);
     Some(sum)
 }
 
-/// 2 A + T: slopes, inverse, result.
+/// Weights by which the coefficients of an element that is not zero sum to 1: the inverse of the first of them that is not zero.
+fn weights(element: &Septic) -> [F; COORDINATE] {
+    let mut weights = [F::ZERO; COORDINATE];
+    let found = element.0.iter().zip(&mut weights).find(|(cell, _)| **cell != F::ZERO);
+    if let Some((cell, weight)) = found {
+        *weight = cell.inverse();
+    }
+    weights
+}
+
+/// 2 A + T: slopes, weights, result.
 fn push_double_add(row: &mut Vec<F>, a: &Affine, t: &Affine) -> Option<Affine> {
     let [(ax, ay), (tx, ty)] = [a, t].map(|point| (*point.x(), *point.y()));
-    let inverse = (tx - ax).inverse()?;
-    let first = (ty - ay) * inverse;
+    let run = tx - ax;
+    let first = (ty - ay) * run.inverse()?;
     let between = first * first - ax - tx;
     let second = (ay + ay) * (ax - between).inverse()? - first;
     let x = second * second - ax - between;
@@ -475,7 +501,7 @@ fn push_double_add(row: &mut Vec<F>, a: &Affine, t: &Affine) -> Option<Affine> {
     let after = Affine::new(x, y).expect("the sum of points of the curve is on it");
     row.extend(first.0);
     row.extend(second.0);
-    row.extend(inverse.0);
+    row.extend(weights(&run));
     push_point(row, &after);
     Some(after)
 }

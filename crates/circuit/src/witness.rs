@@ -37,7 +37,7 @@ use crate::{
     },
     cells::{ACCESSES_MAX, CLOCK_BITS, Cells, GAP_BITS, MODULUS, cells_of},
     public::PublicValues,
-    publication::{self, powers_row, scalar_limbs, words_row},
+    publication::{self, WORDS, scalar_limbs, words_row},
     row::{Bus, Row},
     schnorr::{self, KEY_WIDTH, LADDER_WIDTH, SIGNATURE_WIDTH, key_row},
     step_table::{EXTENSION, Entry, PUBLISHED, command_entry, instruction_cells, step_row},
@@ -407,7 +407,7 @@ impl<'a> Builder<'a> {
         let system_after = record(self.shared.store.system());
         let time = |cells: &[u32]| System::<Plain>::read(&mut PlainReader(cells)).time;
         let batches = |cells: &[u32]| System::<Plain>::read(&mut PlainReader(cells)).batches;
-        let (mut words, mut powers) = self.fill_words();
+        let mut words = self.fill_words();
         let begins = self.progress_in.begins();
         let time_of = |cells: &[u32]| TimeMs::new(time(cells)).expect("the state's time is one");
         let digest_out = self.progress.digest(time_of(&system_end));
@@ -445,7 +445,7 @@ impl<'a> Builder<'a> {
         if !begins {
             self.shared.permutations.extend(before);
         }
-        for limb in scalar_limbs(self.progress_in.value) {
+        for limb in [self.progress_in.z, self.progress_in.value].into_iter().flat_map(scalar_limbs) {
             self.shared.count_range(limb as u32, publication::LIMB_BITS);
         }
         debug_assert_eq!(segment.len(), SEGMENT_WIDTH);
@@ -470,7 +470,6 @@ impl<'a> Builder<'a> {
                 Table::Ladder => padded(std::mem::take(&mut ladders), LADDER_WIDTH),
                 Table::Key => padded(std::mem::take(&mut keys), KEY_WIDTH),
                 Table::Words => padded(std::mem::take(&mut words), row_width(table)),
-                Table::Powers => padded(std::mem::take(&mut powers), row_width(table)),
                 Table::Poseidon2 => poseidon2.take(),
                 Table::Range => range.take(),
             })
@@ -478,16 +477,15 @@ impl<'a> Builder<'a> {
         Segment { public, traces }
     }
 
-    /// Fills the tables of what is published.
-    fn fill_words(&mut self) -> (Vec<F>, Vec<F>) {
-        let (entries, point, value) = publication::entries(&self.words, &self.progress_in);
+    /// Fills the table of what is published.
+    fn fill_words(&mut self) -> Vec<F> {
+        let (entries, value) = publication::entries(&self.words, &self.progress_in);
         assert_eq!(value, self.progress.value, "the words' rows lead to the value that goes on");
-        let (mut words, mut powers) = (Vec::new(), Vec::new());
+        let mut words = Vec::new();
         for entry in entries {
             words_row(&mut Fill { shared: &mut self.shared, cells: &mut words }, &entry);
         }
-        powers_row(&mut Fill { shared: &mut self.shared, cells: &mut powers }, &point);
-        (words, powers)
+        words
     }
 
     fn fill_boundaries(&mut self, tree: &mut Tree) -> (Vec<Vec<F>>, Vec<TouchedNode>) {
@@ -550,8 +548,9 @@ type EndHashes = [[Digest; 2]; PROGRESS_HASHES];
 
 /// The last cells of the segment's row: what is published at both ends, with the time there. And what is hashed of it.
 pub fn progress_cells(ends: [(Progress, TimeMs); 2], begins: bool, words: usize) -> (Vec<F>, [EndHashes; 2]) {
-    let mut cells = vec![F::from_bool(begins), F::from_usize(words)];
-    cells.extend(scalar_limbs(ends[0].0.z).map(field));
+    let rows = words.div_ceil(WORDS) + WORDS - 1;
+    let mut cells = vec![F::from_bool(begins), F::from_usize(words), F::from_usize(rows)];
+    cells.extend(publication::powers(ends[0].0.z).into_iter().flat_map(scalar_limbs).map(field));
     let hashes: [EndHashes; 2] = ends.map(|(progress, time)| {
         let mut digest = progress.chain;
         progress.blocks(time).map(|block| {

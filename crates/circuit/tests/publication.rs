@@ -9,12 +9,12 @@ use common::{
     POINT, Refusal,
     attacks::{ALICE, Adder, DAVE, OPERATOR, Stage, buy, deposit, open, register},
     check, checker,
-    forge::{Forger, Honest, fit_lookups},
+    forge::{CellsOnly, Forger, Honest, fit_lookups},
     refusal, start,
 };
 use holdfast_circuit::{
-    air::{SEGMENT_CHAIN, Table, row_width},
-    publication::{LIMBS, scalar_limbs},
+    air::{SEGMENT_POINT, Table, row_width},
+    publication::{LIMBS, WORDS, entries, powers, scalar_limbs, words_row},
     row::Bus,
     schnorr::KEY_WIDTH,
     step_table::PUBLISHED,
@@ -24,7 +24,8 @@ use holdfast_crypto::{F, field::DIGEST_CELLS};
 use holdfast_exchange::{Engine, Refusal as NotLetIn, step::Step};
 use holdfast_protocol::{
     Address, Deployment, Instruction, KeyIndex, Outcome, Reject,
-    publication::{MODULUS, Progress},
+    cells::blocks,
+    publication::{MODULUS, Progress, word_cells},
 };
 use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
 
@@ -47,17 +48,17 @@ fn change(segment: &mut Segment, table: Table, width: usize, change: impl FnOnce
     fit_lookups(&checker, segment);
 }
 
-/// First column of what is published, in the segment's row: whether it begins, its words, the point, and the value before.
-const BEGINS: usize = SEGMENT_CHAIN - 3 * LIMBS - 3 * DIGEST_CELLS - 2;
-const BEFORE: usize = BEGINS + 2 + LIMBS;
+/// Columns of what is published, in the segment's row: whether it begins, its words, their rows, the point and its powers, and the value before.
+const BEGINS: usize = SEGMENT_POINT - 3;
+const BEFORE: usize = SEGMENT_POINT + WORDS * LIMBS;
 
 #[test]
 fn what_is_published_is_accepted() {
     let segment = segment();
     assert_eq!(refusal(&segment), None);
-    // Seven words: one, two, three, one.
+    // Seven words (one, two, three, one) in two rows, and three rows for the powers.
     let rows = &segment.traces[Table::Segment.index()].as_ref().expect("a row").values;
-    assert_eq!((rows[BEGINS], rows[BEGINS + 1]), (F::ONE, F::from_u8(7)));
+    assert_eq!(rows[BEGINS..BEGINS + 3], [1, 7, 5].map(F::from_u8));
 }
 
 /// A row of words left out: nobody takes them, and the value is another.
@@ -78,16 +79,54 @@ fn words_published_twice_are_missed() {
     assert!(matches!(refusal(&segment), Some(Refusal::Bus(_))));
 }
 
-/// Powers of another point than the one that is shown.
-#[test]
-fn another_point_is_not_the_one_that_is_shown() {
-    let (mut segment, other) = (segment(), U256::from(7));
-    change(&mut segment, Table::Powers, row_width(Table::Powers), |rows| {
-        for (cell, limb) in rows[2..].iter_mut().zip(scalar_limbs(other)) {
+/// A segment of one word, for which the point alone is needed, with what is said to be its powers: every row is filled as if they were, and the segment's row names them.
+fn with_powers(said: [U256; WORDS]) -> Segment {
+    let instruction = buy(ALICE, 9_985, 10);
+    let mut forger = Stage::new().forger();
+    let outcome = forger.apply(&mut Honest, &instruction);
+    let words: Vec<_> = word_cells(&blocks(&instruction), outcome.code()).collect();
+    let mut segment = forger.close(&checker());
+    let (mut entries, _) = entries(&words, &start(2));
+    let mut rows = Vec::new();
+    for entry in &mut entries {
+        let power = powers(POINT).iter().position(|power| *power == entry.value);
+        if let Some(power) = power {
+            entry.value = said[power];
+        }
+        entry.powers = said;
+        words_row(&mut CellsOnly(&mut rows), entry);
+    }
+    segment.traces[Table::Words.index()] = padded(rows, row_width(Table::Words));
+    let width = checker().table(Table::Segment).width;
+    change(&mut segment, Table::Segment, width, |row| {
+        for (cell, limb) in row[SEGMENT_POINT..].iter_mut().zip(said.into_iter().flat_map(scalar_limbs)) {
             *cell = F::from_u64(limb as u64);
         }
     });
-    assert_eq!(refusal(&segment), Some(Refusal::Constraint(Table::Powers)));
+    segment
+}
+
+/// Powers that are not those of the point: each must follow from the one before it.
+#[test]
+fn powers_of_another_point_are_refused() {
+    let honest = powers(POINT);
+    assert_eq!(refusal(&with_powers(honest)), None);
+    for power in 1..WORDS {
+        let mut said = honest;
+        said[power] = U256::from(7);
+        assert_eq!(refusal(&with_powers(said)), Some(Refusal::Bus(Bus::Value)), "power {power}");
+    }
+    // All of another point: then that is not the one that is shown.
+    assert!(matches!(refusal(&with_powers(powers(U256::from(7)))), Some(Refusal::Bus(_))));
+}
+
+/// Without the rows that make the powers, nobody takes their words.
+#[test]
+fn powers_are_not_left_out() {
+    let mut segment = segment();
+    let width = row_width(Table::Words);
+    change(&mut segment, Table::Words, width, |rows| rows.truncate(rows.len() - width));
+    assert!(matches!(refusal(&segment), Some(Refusal::Bus(_))));
 }
 
 /// A key that nobody has checked to be a point.

@@ -450,7 +450,7 @@ fn a_bit_that_is_none_is_refused() {
     }
 }
 
-/// T = A: any slope would satisfy the other equations, and is refused by the inverse alone.
+/// T = A: any slope would satisfy the other equations, and is refused by the weights alone.
 #[test]
 fn a_sum_of_equal_points_is_refused_whatever_its_slope() {
     let checker = checker();
@@ -490,10 +490,10 @@ fn a_sum_of_equal_points_is_refused_whatever_its_slope() {
     let free: Vec<Slope> = (0..10).map(|_| Slope::Free(dice.element())).chain([Slope::Free(Septic::ZERO)]).collect();
     for slope in free.iter().copied().chain([Slope::Tangent]) {
         let mut cells = with(term, slope);
-        assert_eq!(violated(&cells), 1, "the inverse of zero: {slope:?}");
-        // No inverse helps: the seven equations are those of 0 × inverse = 1.
-        for inverse in [Septic::ONE, dice.element()] {
-            put(&mut cells, LADDER_HEAD + 3 + 14, &inverse);
+        assert_eq!(violated(&cells), 1, "weights of zero: {slope:?}");
+        // No weights help: zeros sum to zero.
+        for weights in [Septic::ONE, dice.element()] {
+            put(&mut cells, LADDER_HEAD + 3 + 14, &weights);
             assert_eq!(violated(&cells), 1);
         }
     }
@@ -574,8 +574,8 @@ fn exceptional_sums_of_the_signature_are_refused() {
 fn every_equation_refuses_something_by_itself() {
     let checker = checker();
     let mut dice = Dice::new();
-    let sums = (0..3).flat_map(|sum| [Part::Slope, Part::Inverse, Part::X, Part::Y].map(|part| Site::Sum(sum, part)));
-    let parts = [Part::Product, Part::Slope, Part::Second, Part::Inverse, Part::X, Part::Y];
+    let sums = (0..3).flat_map(|sum| [Part::Slope, Part::Weights, Part::X, Part::Y].map(|part| Site::Sum(sum, part)));
+    let parts = [Part::Product, Part::Slope, Part::Second, Part::Weights, Part::X, Part::Y];
     let bits = (0..ROWS).flat_map(|row| [0, 13, BITS - 1].map(|bit| (row, bit)));
     let bits = bits.flat_map(|(row, bit)| parts.map(|part| Site::Bit(row, bit, part)));
     for site in sums.chain(bits) {
@@ -585,9 +585,11 @@ fn every_equation_refuses_something_by_itself() {
             Site::Sum(..) => (SIGNATURE, LADDER),
             Site::Bit(..) => (LADDER, SIGNATURE),
         };
-        let equations = if matches!(site, Site::Bit(_, _, Part::Product)) { 1..=1 } else { 7..=7 };
-        let violated = faults.get(&Fault::Constraint(own)).copied().unwrap_or(0);
-        assert!(equations.contains(&violated), "{site:?}: {faults:?}");
+        let equations = match site {
+            Site::Bit(_, _, Part::Product | Part::Weights) | Site::Sum(_, Part::Weights) => 1,
+            _ => 7,
+        };
+        assert_eq!(faults.get(&Fault::Constraint(own)), Some(&equations), "{site:?}: {faults:?}");
         assert!(!faults.contains_key(&Fault::Constraint(other)), "{site:?}: {faults:?}");
     }
 }

@@ -11,7 +11,7 @@ use holdfast_circuit::{
     cells::{ACCESSES_MAX, Cells, MODULUS},
     check::{Checker, Window, range_place},
     public::PublicValues,
-    publication::{self, powers_row, words_row},
+    publication::{self, words_row},
     row::{Bus, Row},
     schnorr::{self, KEY_WIDTH, LADDER_WIDTH, SIGNATURE_WIDTH},
     step_table::{EXTENSION, Entry, PUBLISHED, command_entry, instruction_cells, step_row},
@@ -408,7 +408,7 @@ impl Forger {
         let boundaries = self.boundaries();
         let merkle = self.merkle();
         let chain = self.fit_digests();
-        let (entries, point, value) = publication::entries(&self.words, &self.progress);
+        let (entries, value) = publication::entries(&self.words, &self.progress);
         let progress_out = Progress { chain, value, ..self.progress };
         let begins = self.progress.begins();
         let time_at = |cells: &[i64]| {
@@ -417,9 +417,8 @@ impl Forger {
         let ends = [(self.progress, time_at(&first.cells)), (progress_out, time_at(&last.cells))];
         let (cells, _) = progress_cells(ends, begins, self.words.len());
         segment.extend(cells);
-        let (mut words, mut powers) = (Vec::new(), Vec::new());
+        let mut words = Vec::new();
         entries.iter().for_each(|entry| words_row(&mut CellsOnly(&mut words), entry));
-        powers_row(&mut CellsOnly(&mut powers), &point);
         let sequence_end = self.published.iter().map(|published| published.sequence + 1).max();
         let time = |cells: &[i64]| read::<System<Plain>>(cells).time;
         let public = PublicValues {
@@ -447,7 +446,6 @@ impl Forger {
                 Table::Ladder => padded(self.ladders.clone(), LADDER_WIDTH),
                 Table::Key => padded(self.keys.clone(), KEY_WIDTH),
                 Table::Words => padded(words.clone(), row_width(table)),
-                Table::Powers => padded(powers.clone(), row_width(table)),
                 Table::Poseidon2 | Table::Range => None,
             })
             .collect();
@@ -550,7 +548,7 @@ pub fn permutation(message: &[F]) -> Option<[Digest; 2]> {
 }
 
 /// A row that is filled from its entry alone.
-struct CellsOnly<'a>(&'a mut Vec<F>);
+pub struct CellsOnly<'a>(pub &'a mut Vec<F>);
 
 impl Row for CellsOnly<'_> {
     type E = i64;

@@ -37,7 +37,7 @@ pub mod signature_column {
     pub const HASHES: usize = COMMITMENT + super::POINT;
     pub const TOP: usize = HASHES + 32;
     pub const SUMS: usize = TOP + 1;
-    /// Columns of a sum: slope, inverse, result.
+    /// Columns of a sum: slope, weights, result.
     pub const SUM: usize = 2 * 7 + super::POINT;
 }
 /// Columns of a row of the ladder: step, A before, O − P, O + G − P, the challenge, its first cell's top bits, whether they are 15, the inverse.
@@ -96,7 +96,7 @@ pub enum Part {
     Product,
     Slope,
     Second,
-    Inverse,
+    Weights,
     X,
     Y,
 }
@@ -167,15 +167,20 @@ impl Forgery {
         self.tops = std::array::from_fn(|cell| (self.hashes[3][cell] - F::from_u32(self.lows[cell])) * weight);
     }
 
+    /// The slope, and weights by which the coefficients of the difference of the x sum to 1; those of zero are zero.
     fn slope(&self, p: &Pair, q: &Pair) -> (Septic, Septic) {
         let run = q[0] - p[0];
+        let mut weights = Septic::ZERO;
+        if let Some(at) = run.0.iter().position(|&cell| cell != F::ZERO) {
+            weights.0[at] = run.0[at].inverse();
+        }
         match (run.inverse(), self.slope) {
-            (Some(inverse), _) => ((q[1] - p[1]) * inverse, inverse),
-            (None, Slope::Free(slope)) => (slope, Septic::ZERO),
+            (Some(inverse), _) => ((q[1] - p[1]) * inverse, weights),
+            (None, Slope::Free(slope)) => (slope, weights),
             (None, Slope::Tangent) => {
                 let square = p[0].square();
                 let two = Septic::new([2, 0, 0, 0, 0, 0, 0]);
-                ((square.double() + square + two) * p[1].double().inverse().unwrap_or(Septic::ZERO), Septic::ZERO)
+                ((square.double() + square + two) * p[1].double().inverse().unwrap_or(Septic::ZERO), weights)
             }
         }
     }
@@ -190,11 +195,11 @@ impl Forgery {
 
     fn push_sum(&self, row: &mut Vec<F>, index: usize, p: &Pair, q: &Pair) -> Pair {
         let added = |part| self.added(Site::Sum(index, part));
-        let (slope, inverse) = self.slope(p, q);
-        let (slope, inverse) = (slope + added(Part::Slope), inverse + added(Part::Inverse));
+        let (slope, weights) = self.slope(p, q);
+        let (slope, weights) = (slope + added(Part::Slope), weights + added(Part::Weights));
         let x = slope.square() - p[0] - q[0] + added(Part::X);
         let sum = [x, slope * (p[0] - x) - p[1] + added(Part::Y)];
-        for element in [&slope, &inverse, &sum[0], &sum[1]] {
+        for element in [&slope, &weights, &sum[0], &sum[1]] {
             row.extend(element.0);
         }
         sum
@@ -203,14 +208,14 @@ impl Forgery {
     /// Fills one bit of a row but for the bits themselves: 2 A + T.
     fn push_bit(&self, row: &mut Vec<F>, at: [usize; 2], a: &Pair, t: &Pair) -> Pair {
         let added = |part| self.added(Site::Bit(at[0], at[1], part));
-        let (first, inverse) = self.slope(a, t);
-        let (first, inverse) = (first + added(Part::Slope), inverse + added(Part::Inverse));
+        let (first, weights) = self.slope(a, t);
+        let (first, weights) = (first + added(Part::Slope), weights + added(Part::Weights));
         let square = first.square();
         let fall = a[0].double() + t[0] - square;
         let second = a[1].double() * fall.inverse().unwrap_or(Septic::ZERO) - first + added(Part::Second);
         let x = second.square() - square + t[0] + added(Part::X);
         let after = [x, second * (a[0] - x) - a[1] + added(Part::Y)];
-        for element in [&first, &second, &inverse, &after[0], &after[1]] {
+        for element in [&first, &second, &weights, &after[0], &after[1]] {
             row.extend(element.0);
         }
         after
