@@ -4,7 +4,7 @@
 //! constrained (`Constrain`, in [`air`]) or filled (`Fill`, in [`witness`]).
 //!
 //! - [`cells`]: the gadgets. [`step_table`]: what a step's row receives. [`air`]: all tables.
-//! - [`schnorr`]: the tables of signatures. [`publication`]: those of the published words. [`public`]: what a proof says in public.
+//! - [`schnorr`]: the tables of signatures. [`publication`]: that of the published words. [`public`]: what a proof says in public.
 //! - [`witness`]: executes instructions and fills the tables of a segment. [`verify`]: checks proofs, and chains of them.
 //! - [`check`]: checks filled tables directly, for tests.
 

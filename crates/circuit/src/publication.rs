@@ -15,8 +15,9 @@ use alloy_primitives::{U256, Uint};
 use holdfast_protocol::publication::{CELL_BITS, MODULUS, Progress, WORD_CELLS, extend};
 
 use crate::{
-    cells::Circuit,
+    cells::{self, Circuit},
     row::{Bus, Row},
+    verify::LOG_STACKED_HEIGHT,
 };
 
 /// Bits of a limb: a cell of a word has three.
@@ -57,6 +58,8 @@ impl Default for WordsEntry {
 /// Places far from those of the published words, for the powers of z. From place P + 2 n with value z^(n + 1) and a word of zero there, and no word at the place after it, no row can come but to
 /// the place after it with the value z^(n + 1) × z: a row of more words finds no more of them. So the segment sends the value and the word, and what it receives is the next power.
 pub const POWERS_PLACE: i64 = 1 << 30;
+/// Beyond all published words, of which a segment has fewer than four for each row, and below the modulus.
+const _: () = assert!(POWERS_PLACE > 4 << LOG_STACKED_HEIGHT && power_place(WORDS) < cells::MODULUS);
 
 /// The place from which the power after this one is made: 0 for z.
 pub const fn power_place(power: usize) -> i64 {
@@ -244,6 +247,6 @@ fn begin<R: Row>(row: &mut R, active: i64) -> Circuit<'_, R> {
     let active = row.column(active);
     let (zero, one) = (row.constant(0), row.constant(1));
     row.assert_zero(active.clone() * (active.clone() - one));
-    // These tables have no part in the chain of steps: they have no clock.
+    // This table has no part in the chain of steps: it has no clock.
     Circuit::new(row, active, zero)
 }

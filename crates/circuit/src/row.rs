@@ -40,7 +40,7 @@ pub enum Bus {
     Signature = 9,
     /// `(step, accumulator 14, offset − key 14, offset + generator − key 14, challenge 8)`: where the check of a signature stands.
     Ladder = 10,
-    /// `(place, cells 8)`: a published word, and its place among the segment's.
+    /// `(place, cells 8)`: a published word, and its place among the segment's; or a word of zero, where a power is made.
     Word = 11,
     /// `(words, value 26)`: the value of the polynomial of the published words so far.
     Value = 12,

@@ -505,3 +505,18 @@ fn push_double_add(row: &mut Vec<F>, a: &Affine, t: &Affine) -> Option<Affine> {
     push_point(row, &after);
     Some(after)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_of_whatever_is_not_zero_sum_to_one() {
+        for zeros in 0..COORDINATE {
+            let element = Septic(from_fn(|i| if i < zeros { F::ZERO } else { F::from_usize(5 + i) }));
+            let sum: F = element.0.iter().zip(weights(&element)).map(|(&cell, weight)| cell * weight).sum();
+            assert_eq!(sum, F::ONE);
+        }
+        assert_eq!(weights(&Septic::ZERO), [F::ZERO; COORDINATE]);
+    }
+}

@@ -14,7 +14,7 @@ use common::{
 };
 use holdfast_circuit::{
     air::{SEGMENT_POINT, Table, row_width},
-    publication::{LIMBS, WORDS, entries, powers, scalar_limbs, words_row},
+    publication::{LIMB_BITS, LIMBS, WORDS, WordsEntry, entries, powers, scalar_limbs, words_row},
     row::Bus,
     schnorr::KEY_WIDTH,
     step_table::PUBLISHED,
@@ -25,7 +25,7 @@ use holdfast_exchange::{Engine, Refusal as NotLetIn, step::Step};
 use holdfast_protocol::{
     Address, Deployment, Instruction, KeyIndex, Outcome, Reject,
     cells::blocks,
-    publication::{MODULUS, Progress, word_cells},
+    publication::{MODULUS, Progress, WORD_CELLS, word_cells},
 };
 use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
 
@@ -61,22 +61,22 @@ fn what_is_published_is_accepted() {
     assert_eq!(rows[BEGINS..BEGINS + 3], [1, 7, 5].map(F::from_u8));
 }
 
-/// A row of words left out: nobody takes them, and the value is another.
+/// The last row of words left out: nobody takes them, and the value is another.
 #[test]
 fn words_left_out_are_missed() {
     let mut segment = segment();
-    change(&mut segment, Table::Words, row_width(Table::Words), |rows| {
-        rows.truncate(row_width(Table::Words));
-    });
-    assert!(matches!(refusal(&segment), Some(Refusal::Bus(_))));
+    let width = row_width(Table::Words);
+    change(&mut segment, Table::Words, width, |rows| drop(rows.drain(width..2 * width)));
+    check(&segment, Refusal::Bus(Bus::Word));
 }
 
 /// The same words, published twice.
 #[test]
 fn words_published_twice_are_missed() {
     let mut segment = segment();
-    change(&mut segment, Table::Words, row_width(Table::Words), |rows| rows.extend(rows.clone()));
-    assert!(matches!(refusal(&segment), Some(Refusal::Bus(_))));
+    let width = row_width(Table::Words);
+    change(&mut segment, Table::Words, width, |rows| rows.extend_from_within(..2 * width));
+    check(&segment, Refusal::Bus(Bus::Word));
 }
 
 /// A segment of one word, for which the point alone is needed, with what is said to be its powers: every row is filled as if they were, and the segment's row names them.
@@ -117,7 +117,67 @@ fn powers_of_another_point_are_refused() {
         assert_eq!(refusal(&with_powers(said)), Some(Refusal::Bus(Bus::Value)), "power {power}");
     }
     // All of another point: then that is not the one that is shown.
-    assert!(matches!(refusal(&with_powers(powers(U256::from(7)))), Some(Refusal::Bus(_))));
+    assert_eq!(refusal(&with_powers(powers(U256::from(7)))), Some(Refusal::Bus(Bus::Poseidon2)));
+}
+
+/// Rows of powers, filled otherwise, with what the segment's row says they are.
+fn with_power_rows(said: [U256; WORDS], change_rows: impl FnOnce(&mut Vec<WordsEntry>)) -> Segment {
+    let mut segment = with_powers(said);
+    let width = row_width(Table::Words);
+    change(&mut segment, Table::Words, width, |rows| {
+        let (mut power_rows, _) = entries(&[], &start(2));
+        change_rows(&mut power_rows);
+        rows.truncate(width);
+        power_rows.iter_mut().for_each(|entry| entry.powers = said);
+        power_rows.iter().for_each(|entry| words_row(&mut CellsOnly(rows), entry));
+    });
+    segment
+}
+
+/// Each power has a place of its own: a row cannot go over all of them, nor begin where another ends.
+#[test]
+fn powers_are_made_one_by_one() {
+    let [z, z2, z3, _] = powers(POINT);
+    // From z to "z⁴" in one row, by the "z³" that nobody has made.
+    let claimed = U256::from(7);
+    let leap = z.mul_mod(claimed, MODULUS);
+    let leapt = with_power_rows([z, U256::from(5), claimed, leap], |rows| {
+        rows.truncate(1);
+        rows[0].words = vec![[0; WORD_CELLS]; WORDS - 1];
+    });
+    check(&leapt, Refusal::Bus(Bus::Word));
+    // The second power is taken for the first.
+    let taken = with_power_rows([z, z2, z2, z3], |rows| rows[1].value = z);
+    check(&taken, Refusal::Bus(Bus::Value));
+    let honest = with_power_rows(powers(POINT), |_| ());
+    assert_eq!(refusal(&honest), None);
+}
+
+/// Puts a cell into the segment's row, for the one that was there.
+fn swap(segment: &mut Segment, column: usize, cell: &mut F) {
+    let row = &mut segment.traces[Table::Segment.index()].as_mut().expect("a row").values;
+    std::mem::swap(&mut row[column], cell);
+}
+
+/// What comes from outside is in limbs of ten bits: three of them are a cell of what is hashed, and others would be the same cell.
+#[test]
+fn the_point_and_the_value_before_are_in_limbs() {
+    let stage = Stage::new();
+    let (mut store, mut tree) = (stage.store().clone(), stage.tree().clone());
+    let mut builder = Builder::new(&mut store, 0, start(2));
+    assert_eq!(builder.apply(&buy(ALICE, 9_985, 10)), Ok(Outcome::Accepted));
+    let (progress, sequence) = (builder.progress(), builder.sequence());
+    builder.finish(&mut tree, false);
+    let mut forger = Forger::new(&store, &tree, sequence, progress);
+    forger.apply(&mut Honest, &buy(ALICE, 9_984, 10));
+    let mut segment = forger.close(&checker());
+    assert_eq!(refusal(&segment), None);
+    for limb in (SEGMENT_POINT..SEGMENT_POINT + LIMBS).chain(BEFORE..BEFORE + LIMBS) {
+        let mut cell = F::from_u32(1 << LIMB_BITS);
+        swap(&mut segment, limb, &mut cell);
+        check(&segment, Refusal::Bus(Bus::Range));
+        swap(&mut segment, limb, &mut cell);
+    }
 }
 
 /// Without the rows that make the powers, nobody takes their words.
@@ -126,7 +186,7 @@ fn powers_are_not_left_out() {
     let mut segment = segment();
     let width = row_width(Table::Words);
     change(&mut segment, Table::Words, width, |rows| rows.truncate(rows.len() - width));
-    assert!(matches!(refusal(&segment), Some(Refusal::Bus(_))));
+    check(&segment, Refusal::Bus(Bus::Word));
 }
 
 /// A key that nobody has checked to be a point.
