@@ -324,6 +324,16 @@ impl Poster {
         self.numbers("batches")
     }
 
+    /// The last batch of each proof that is kept.
+    pub fn proofs_kept(&self) -> Result<Vec<u64>> {
+        self.numbers("proofs")
+    }
+
+    /// Drops the proofs that are kept: others have become final in their place.
+    pub fn forget_proofs(&self) -> Result<()> {
+        self.numbers("proofs")?.into_iter().try_for_each(|last| journal::remove(&self.proof_path(last)))
+    }
+
     /// Takes charge of a batch: when this returns, it will be committed, also after a crash.
     pub fn commit(&self, publication: &Publication) -> Result<()> {
         if digest_of(&publication.chain).is_none() {
