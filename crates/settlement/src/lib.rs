@@ -11,9 +11,11 @@ pub mod follower;
 pub mod journal;
 pub mod poster;
 pub mod publication;
+pub mod venue;
 
 pub use client::{Client, Fees};
 pub use error::{Error, Result};
 pub use follower::{Event, Follower};
 pub use poster::Poster;
 pub use publication::Publication;
+pub use venue::{Venue, VenueError};
