@@ -4,6 +4,7 @@
 
 pub mod blobs;
 pub mod client;
+pub mod code;
 pub mod contracts;
 pub mod embedded;
 pub mod error;
