@@ -26,6 +26,8 @@ pub enum Error {
     Signing { what: &'static str, reason: String },
     #[error("{what} needs {got} gas, a transaction has at most {most}")]
     TooMuchGas { what: &'static str, got: u64, most: u64 },
+    #[error("cannot listen on {address}: {source} (another program may be there already: choose another port)")]
+    Listen { address: std::net::SocketAddr, source: std::io::Error },
     #[error("{path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
     #[error("{path} is damaged: {reason}")]
