@@ -4,10 +4,14 @@
 //! file's genesis, with the committed artifacts, and with the bundled key. That the root that the rollup began with is that of this genesis says all of its state: no account, key or deposit that
 //! the genesis does not have, nobody's live key on the bridge's account, and chains with Ethereum that have absorbed nothing.
 
-use std::fmt::Display;
+use std::{fmt::Display, sync::LazyLock};
 
 use alloy_primitives::{Address, B256, U256};
-use holdfast_circuit::last::{LastKey, export::export};
+use holdfast_circuit::{
+    last::{LastKey, export::export},
+    verify::verifying_key,
+};
+use holdfast_crypto::Digest;
 use holdfast_exchange::{
     Engine,
     opening::{open_bridge, open_deployment, open_system},
@@ -258,6 +262,7 @@ async fn key(provider: &DynProvider, at: &Deployment, proofs: &Proofs) -> Result
 impl Proofs {
     /// By the keys that follow from the source.
     pub fn bundled() -> Self {
-        Self::Verified(LastKey::bundled(), holdfast_circuit::verify::verifying_key().pre_hash.into())
+        static SEGMENT_KEY: LazyLock<Digest> = LazyLock::new(|| verifying_key().pre_hash.into());
+        Self::Verified(LastKey::bundled(), *SEGMENT_KEY)
     }
 }
