@@ -34,6 +34,8 @@ pub enum Error {
     Damaged { path: PathBuf, reason: String },
     #[error(transparent)]
     Blob(#[from] crate::blobs::BlobError),
+    #[error("the consensus client did not answer as expected: {url}: {reason}")]
+    Beacon { url: String, reason: String },
     #[error("artifact {contract}: {reason}")]
     Artifact { contract: &'static str, reason: String },
     #[error("block {block} holds an event of the contracts that cannot be read: {reason}")]
