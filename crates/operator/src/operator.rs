@@ -422,9 +422,12 @@ impl Operator {
 
     /// Lets requests in until the batch is full, or there are none.
     fn take_orders(&mut self) -> Result<()> {
-        while !self.orders_ended && self.has_room() && self.sequencer.instructions().len() < self.options.batch_commands
-        {
-            let requests = match self.orders.next(self.sequencer.engine()).map_err(Error::Orders)? {
+        while !self.orders_ended && self.has_room() {
+            let room = self.options.batch_commands.saturating_sub(self.sequencer.instructions().len());
+            if room == 0 {
+                break;
+            }
+            let requests = match self.orders.next(self.sequencer.engine(), room).map_err(Error::Orders)? {
                 Asked::Requests(requests) => requests,
                 Asked::Nothing => break,
                 Asked::End => {

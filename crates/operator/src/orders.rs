@@ -18,8 +18,8 @@ pub enum Asked {
 
 /// Where signed requests come from. An error is the end of the operator.
 pub trait Orders: Send {
-    /// The next requests; `engine` has carried out all before.
-    fn next(&mut self, engine: &Engine) -> Result<Asked, String>;
+    /// The next requests, `most` at most; `engine` has carried out all before.
+    fn next(&mut self, engine: &Engine, most: usize) -> Result<Asked, String>;
 
     /// An instruction was carried out, whoever asked for it; `engine` has what it did among its events. When an operator starts, it first tells all instructions of the past in this way, so
     /// that whoever asks can go on where it was.
@@ -31,8 +31,6 @@ pub trait Orders: Send {
 
 /// Most requests that wait in a [`Queue`].
 const QUEUE_MAX: usize = 1 << 16;
-/// Most requests that are taken from it at a time.
-const BUNCH_MAX: usize = 1 << 10;
 
 /// The end of a [`Queue`] at which requests go in. When all its clones are gone, the queue ends.
 pub type QueueEnd = SyncSender<Request>;
@@ -48,9 +46,9 @@ impl Queue {
 }
 
 impl Orders for Queue {
-    fn next(&mut self, _: &Engine) -> Result<Asked, String> {
+    fn next(&mut self, _: &Engine, most: usize) -> Result<Asked, String> {
         let mut bunch = Vec::new();
-        while bunch.len() < BUNCH_MAX {
+        while bunch.len() < most {
             match self.0.try_recv() {
                 Ok(request) => bunch.push(request),
                 Err(TryRecvError::Disconnected) if bunch.is_empty() => return Ok(Asked::End),

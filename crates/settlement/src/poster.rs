@@ -347,7 +347,7 @@ impl Poster {
         journal::write(&self.batch_path(publication.batch), &journal::encode_publication(publication))
     }
 
-    /// Takes charge of a proof.
+    /// Takes charge of a proof. It begins behind the last one that was taken, or behind the last final batch.
     pub fn finalise(&self, finality: &Finality) -> Result<()> {
         journal::write(&self.proof_path(finality.last), &journal::encode_finality(finality))
     }
@@ -385,7 +385,8 @@ impl Poster {
     async fn next(&self) -> Result<Option<Task>> {
         let (committed, finished) = self.state(BlockId::latest()).await?;
         let proofs = self.numbers("proofs")?;
-        if let Some(&last) = proofs.iter().rfind(|&&last| last > finished && last <= committed) {
+        // Each begins where the one before it ends.
+        if let Some(&last) = proofs.iter().find(|&&last| last > finished && last <= committed) {
             return Ok(Some(Task::Finalise(last)));
         }
         let next = committed + 1;
