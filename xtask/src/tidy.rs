@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("settlement", &["crypto", "protocol"]),
     ("watcher", &["crypto", "protocol", "exchange", "circuit", "settlement"]),
     ("sim", &["crypto", "protocol"]),
-    ("cli", &["crypto", "protocol", "exchange", "circuit", "prover"]),
+    ("cli", &["crypto", "protocol", "exchange", "circuit", "prover", "settlement", "watcher"]),
     ("bench", &["crypto", "protocol", "exchange", "circuit", "prover", "cli"]),
 ];
 

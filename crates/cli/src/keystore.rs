@@ -209,9 +209,10 @@ pub fn unseal_ethereum(name: &str, bytes: &[u8], passphrase: &[u8]) -> Result<(Z
     same(format!("{name}, version"), VERSION, version)?;
     let address = match address {
         None => None,
-        Some(Bytes(bytes)) => Some(Address::try_from(bytes.as_slice()).map_err(|_| {
-            unexpected(format!("{name}, address"), "20 bytes", bytes.len())
-        })?),
+        Some(Bytes(bytes)) => Some(
+            Address::try_from(bytes.as_slice())
+                .map_err(|_| unexpected(format!("{name}, address"), "20 bytes", bytes.len()))?,
+        ),
     };
     let plain = crypto.decrypt(name, passphrase)?;
     match <&[u8; 32]>::try_from(plain.as_slice()) {
