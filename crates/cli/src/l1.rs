@@ -260,7 +260,11 @@ pub fn optional_text<T: ToString, S: Serializer>(
 
 impl Transaction {
     fn shown(&self) -> String {
-        let along = if self.value_wei.is_zero() { String::new() } else { format!(", and {} sent along", ether(self.value_wei)) };
+        let along = if self.value_wei.is_zero() {
+            String::new()
+        } else {
+            format!(", and {} sent along", ether(self.value_wei))
+        };
         let cost = match (self.gas, self.fee_wei) {
             (Some(gas), Some(fee)) => format!("{} gas, {}{along}", grouped(gas), ether(fee)),
             _ => format!("its gas is known once the one before it is mined{along}"),
@@ -308,14 +312,23 @@ impl Purse<'_> {
         let Quote { gas, .. } = quote;
         if self.dry_run {
             let fee_wei = Some(quote.most());
-            self.transactions.push(Transaction { what, hash: None, block: None, gas: Some(gas), fee_wei, value_wei: value });
+            self.transactions.push(Transaction {
+                what,
+                hash: None,
+                block: None,
+                gas: Some(gas),
+                fee_wei,
+                value_wei: value,
+            });
             return Ok(None);
         }
         let hash = self.wallet.post(what, &request, quote).await?;
         if self.ethereum.ui.progress {
             eprintln!("  {what}: sent as {hash}, {} gas and {} at most", grouped(gas), ether(quote.most()));
         }
-        let advice = format!("transaction {hash} was handed in and may still be mined: look for it before you ask for this again");
+        let advice = format!(
+            "transaction {hash} was handed in and may still be mined: look for it before you ask for this again"
+        );
         let wait = async { Ok(self.wallet.wait(what, hash).await?) };
         let receipt = uninterrupted(&advice, wait).await?;
         let receipt = self.wallet.settled(what, &request, receipt).await?;
@@ -332,14 +345,22 @@ impl Purse<'_> {
 
     /// Notes a transaction that cannot be priced yet, because it stands on one that was not sent.
     pub fn later(&mut self, what: &'static str, value: U256) {
-        self.transactions.push(Transaction { what, hash: None, block: None, gas: None, fee_wei: None, value_wei: value });
+        self.transactions.push(Transaction {
+            what,
+            hash: None,
+            block: None,
+            gas: None,
+            fee_wei: None,
+            value_wei: value,
+        });
     }
 }
 
 /// The key of a file: a Web3 keystore, or 64 hexadecimal digits; or that of the environment.
 fn signer(signing: &Signing) -> Result<PrivateKeySigner> {
     let digits = |name: &str, text: &str| {
-        let wrong = || unexpected(name, "a private key of 64 hexadecimal digits, or a Web3 keystore in JSON", "something else");
+        let wrong =
+            || unexpected(name, "a private key of 64 hexadecimal digits, or a Web3 keystore in JSON", "something else");
         let mut bytes = Zeroizing::new([0; 32]);
         hex::decode_to_slice(text.trim(), &mut *bytes).map_err(|_| wrong())?;
         PrivateKeySigner::from_slice(&*bytes).map_err(|_| wrong())
@@ -347,7 +368,9 @@ fn signer(signing: &Signing) -> Result<PrivateKeySigner> {
     let Some(path) = &signing.key else {
         let Some(text) = std::env::var_os(KEY_VARIABLE) else {
             let error = unexpected("key", "one to sign transactions with", "none");
-            return Err(error.advise(format!("give --key FILE (a Web3 keystore, or a private key), or set {KEY_VARIABLE}")));
+            return Err(
+                error.advise(format!("give --key FILE (a Web3 keystore, or a private key), or set {KEY_VARIABLE}"))
+            );
         };
         let text = Zeroizing::new(text.into_encoded_bytes());
         return digits(KEY_VARIABLE, &String::from_utf8_lossy(&text));
@@ -371,7 +394,11 @@ fn signer(signing: &Signing) -> Result<PrivateKeySigner> {
 /// Decimal text in units of 10^-decimals, from 1 to `most`.
 pub fn parse_units(what: &str, text: &str, decimals: u32, most: u128) -> Result<u128> {
     let expected = || {
-        format!("{} to {}, with at most {decimals} decimals", decimal::format(1, decimals), decimal::format(most, decimals))
+        format!(
+            "{} to {}, with at most {decimals} decimals",
+            decimal::format(1, decimals),
+            decimal::format(most, decimals)
+        )
     };
     match decimal::parse(text, decimals) {
         Ok(units) if (1..=most).contains(&units) => Ok(units),

@@ -11,7 +11,11 @@ use common::{
     signer, stand_in,
     venue::{SEGMENT_KEY, Settled, genesis},
 };
-use holdfast_protocol::Genesis;
+use holdfast_circuit::{
+    last::{LastKey, export::export},
+    verify::verifying_key,
+};
+use holdfast_protocol::{Genesis, publication::digest_word};
 use holdfast_settlement::{
     Venue,
     client::Wallet,
@@ -105,11 +109,42 @@ async fn venues_that_are_not_what_their_file_says_are_refused() {
     assert!(refused(&other, chain, &stand).await.contains("verifier that the rollup names"));
 
     // The same getters, and other code.
-    let code = chain.call("eth_getCode", &serde_json::json!([at.vault, "latest"])).expect("its code");
-    let mut code: Vec<u8> = code.as_str().and_then(|code| alloy::hex::decode(code).ok()).expect("hexadecimal digits");
-    *code.last_mut().expect("it is not empty") ^= 1;
-    chain.call("anvil_setCode", &serde_json::json!([at.vault, alloy::hex::encode_prefixed(&code)])).expect("it is set");
+    flip_code(chain, at.vault);
     let error = refused(&venue, chain, &stand).await;
     assert!(error.contains(&format!("code of the vault at {}", at.vault)), "{error}");
-    assert_ne!(B256::ZERO, B256::from(SEGMENT_KEY));
+}
+
+fn flip_code(chain: &Chain, at: Address) {
+    let code = chain.call("eth_getCode", &serde_json::json!([at, "latest"])).expect("its code");
+    let mut code: Vec<u8> = code.as_str().and_then(|code| alloy::hex::decode(code).ok()).expect("hexadecimal digits");
+    *code.last_mut().expect("it is not empty") ^= 1;
+    chain.call("anvil_setCode", &serde_json::json!([at, alloy::hex::encode_prefixed(&code)])).expect("it is set");
+}
+
+/// The verifier itself, with the bundled key in its data contracts.
+#[tokio::test]
+async fn the_bundled_key_is_asked_for_down_to_its_bytes() {
+    let exported = export(LastKey::bundled()).expect("the bundled key is one for the contracts");
+    let segment_key = digest_word(&verifying_key().pre_hash.into());
+    let settled = Settled::proven(&exported.data, segment_key).await;
+    let (venue, chain) = (named(&settled), &settled.chain);
+    let checked = check(&venue, &chain.provider(), &Proofs::bundled()).await.expect("it is in order");
+    assert_eq!(checked.key_commitment, Some(B256::from(exported.commitment)));
+    assert_eq!(checked.segment_key, segment_key);
+
+    // A verifier that says the same of its key, and does something else.
+    let before = chain.snapshot();
+    flip_code(chain, venue.contracts.verifier);
+    assert!(refused(&venue, chain, &Proofs::bundled()).await.contains("code of the verifier at"));
+    chain.restore(&before);
+    check(&venue, &chain.provider(), &Proofs::bundled()).await.expect("it is in order again");
+    // The first transactions of the deployer: token, reader, and then the pieces of the key data.
+    let piece = signer(0).address().create(3);
+    flip_code(chain, piece);
+    let error = refused(&venue, chain, &Proofs::bundled()).await;
+    assert!(error.contains(&format!("code of the verifier's data contract at {piece}")), "{error}");
+
+    let other = Settled::proven(&exported.data, B256::repeat_byte(0x22)).await;
+    let error = refused(&named(&other), &other.chain, &Proofs::bundled()).await;
+    assert!(error.contains("key of the segments' proofs"), "{error}");
 }
