@@ -45,6 +45,12 @@ pub enum Error {
     #[cfg(feature = "compact")]
     #[error("{source}")]
     Compact { source: CompactError, advice: Option<String> },
+    #[error(transparent)]
+    L1(#[from] holdfast_settlement::Error),
+    #[error(transparent)]
+    Venue(#[from] holdfast_settlement::VenueError),
+    #[error(transparent)]
+    Check(#[from] holdfast_watcher::CheckError),
     #[error("interrupted")]
     Interrupted { advice: String },
     /// The other end of a channel is gone: its own error says why.
@@ -76,6 +82,11 @@ impl Error {
                 "it was changed, or another version of holdfast made it, which this program does not vouch for".into(),
             ),
             Error::Job { .. } => Some("what is proven stays proven: run the same command again to continue".into()),
+            Error::Check(error) => error.advice().map(Into::into),
+            Error::L1(holdfast_settlement::Error::Endpoint { what: "blobs of a transaction", .. })
+            | Error::L1(holdfast_settlement::Error::Blob(_)) => Some(
+                "this endpoint does not keep blobs: name a consensus client that has them, with --beacon URL".into(),
+            ),
             Error::Worker { .. } => Some("its error is above; run the same command again to continue".into()),
             _ => None,
         }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use aes::Aes128;
-use alloy_primitives::{hex, keccak256};
+use alloy_primitives::{Address, hex, keccak256};
 use ctr::{
     Ctr128BE,
     cipher::{KeyIvInit, StreamCipher},
@@ -191,6 +191,34 @@ pub fn unseal(name: &str, bytes: &[u8], passphrase: &[u8]) -> Result<SecretKey> 
     let secret = SecretKey::from_seed(*seed);
     same(format!("{name}, public_key"), secret.public_key().to_hex(), public_key.to_hex())?;
     Ok(secret)
+}
+
+/// A file of other wallets: the same format, with fields of theirs.
+#[derive(Deserialize)]
+struct Foreign {
+    #[serde(alias = "Crypto")]
+    crypto: Crypto,
+    address: Option<Bytes>,
+    version: u32,
+}
+
+/// The private key of an Ethereum account in a file of Geth's, or of other wallets that write scrypt; and the address that the file says, if it does.
+pub fn unseal_ethereum(name: &str, bytes: &[u8], passphrase: &[u8]) -> Result<(Zeroizing<[u8; 32]>, Option<Address>)> {
+    let Foreign { crypto, address, version } =
+        serde_json::from_slice(bytes).map_err(|error| unexpected(name, "a Web3 keystore (scrypt) in JSON", error))?;
+    same(format!("{name}, version"), VERSION, version)?;
+    let address = match address {
+        None => None,
+        Some(Bytes(bytes)) => Some(
+            Address::try_from(bytes.as_slice())
+                .map_err(|_| unexpected(format!("{name}, address"), "20 bytes", bytes.len()))?,
+        ),
+    };
+    let plain = crypto.decrypt(name, passphrase)?;
+    match <&[u8; 32]>::try_from(plain.as_slice()) {
+        Ok(secret) => Ok((Zeroizing::new(*secret), address)),
+        Err(_) => Err(unexpected(format!("{name}, ciphertext"), "32 bytes", plain.len())),
+    }
 }
 
 /// Reads a file that may be a key file.

@@ -4,7 +4,9 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use holdfast_cli::{
-    commands::{aggregate, audit, compact, demo, export_verifier, inspect, key, prove, replay, verify, verify_final},
+    commands::{
+        aggregate, audit, compact, demo, export_verifier, inspect, key, l1, prove, replay, verify, verify_final,
+    },
     error::{Error, Result},
     flow::{ACCOUNTS_MAX, KEY_SEED_DEFAULT},
     ui::{self, Ui},
@@ -34,6 +36,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
                   holdfast verify --final day\n  \
                   holdfast audit day\n  \
                   holdfast inspect day --market 0\n\n\
+                  A venue on Ethereum, by its file and an endpoint:\n  \
+                  holdfast verify --venue venue.json --l1 https://…\n  \
+                  holdfast deposit --venue venue.json --l1 https://… --key wallet.json --amount 100\n  \
+                  holdfast watch --venue venue.json --l1 https://…\n\n\
                   Exit status: 0 if all is well, 1 if something failed or was refused, 2 for a wrong call."
 )]
 struct Arguments {
@@ -57,6 +63,8 @@ enum Subcommands {
     Audit(AuditArguments),
     Inspect(InspectArguments),
     Key(KeyArguments),
+    #[command(flatten)]
+    Ethereum(l1::Command),
 }
 
 /// Replay, prove, verify and audit a bundled sample of real order flow, then tamper with it
@@ -141,11 +149,15 @@ Examples:
   holdfast verify --final last.proof           the last proof alone
   holdfast verify --compact day                the compact proof, with the key beside it
   holdfast verify --compact compact.proof --key compact.key --key-id 9a41…
+  holdfast verify --l1 https://… --venue venue.json     a venue on Ethereum: all that a watcher checks, once
 
 Without --genesis-root the genesis of the directory is trusted: compare the root that is printed with one you know.")]
 struct VerifyArguments {
     /// The directory that `holdfast prove` completed; with --final, the one that `holdfast aggregate` completed, or a last proof; with --compact likewise.
-    dir: PathBuf,
+    #[arg(required_unless_present = "l1")]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    ethereum: l1::VerifyArguments,
     /// Check the last proof, as Ethereum does, instead of all proofs.
     #[arg(long = "final")]
     last: bool,
@@ -370,7 +382,10 @@ fn main() -> ExitCode {
     if !matches!(&command, Subcommands::Key(_)) {
         ui::catch_interrupts(!serves);
     }
-    let Err(error) = run(command, json) else { return ExitCode::SUCCESS };
+    let error = match run(command, json) {
+        Ok(status) => return status,
+        Err(error) => error,
+    };
     if serves && matches!(error, Error::Interrupted { .. }) {
         return ExitCode::FAILURE;
     }
@@ -386,7 +401,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(command: Subcommands, json: bool) -> Result<()> {
+fn run(command: Subcommands, json: bool) -> Result<ExitCode> {
     let ui = Ui { progress: !json };
     match command {
         Subcommands::Demo(DemoArguments { out, limit }) => {
@@ -408,16 +423,17 @@ fn run(command: Subcommands, json: bool) -> Result<()> {
                 show(json, &report, || format!("{}  next: holdfast verify {}", report.text(), options.dir.display()));
             }
         }
-        Subcommands::Verify(VerifyArguments { dir, compact: true, key, key_id, genesis_root, last: _ }) => {
+        Subcommands::Verify(VerifyArguments { dir: None, ethereum, .. }) => return l1::verify(ethereum, json, ui),
+        Subcommands::Verify(VerifyArguments { dir: Some(dir), compact: true, key, key_id, genesis_root, .. }) => {
             let options = compact::VerifyOptions { path: dir, key, key_id, genesis_root };
             let report = compact::verify(&options, ui)?;
             show(json, &report, || report.text());
         }
-        Subcommands::Verify(VerifyArguments { dir, last: true, genesis_root, .. }) => {
+        Subcommands::Verify(VerifyArguments { dir: Some(dir), last: true, genesis_root, .. }) => {
             let report = verify_final::run(&verify_final::Options { path: dir, genesis_root }, ui)?;
             show(json, &report, || report.text());
         }
-        Subcommands::Verify(VerifyArguments { dir, last: false, genesis_root, .. }) => {
+        Subcommands::Verify(VerifyArguments { dir: Some(dir), last: false, genesis_root, .. }) => {
             let report = verify::run(&verify::Options { dir, genesis_root }, ui)?;
             show(json, &report, || report.text());
         }
@@ -472,8 +488,9 @@ fn run(command: Subcommands, json: bool) -> Result<()> {
             let report = key::run(&key::Options { what, passphrase_file })?;
             show(json, &report, || report.text());
         }
+        Subcommands::Ethereum(command) => return l1::run(command, json, ui),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn show<T: Serialize>(json: bool, report: &T, text: impl FnOnce() -> String) {

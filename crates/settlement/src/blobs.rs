@@ -2,7 +2,10 @@
 //!
 //! Words are coefficients of a polynomial, the last one the constant; a blob holds the evaluations of 4096 of them at the roots of unity, in bit-reversed order.
 
-use std::sync::LazyLock;
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock},
+};
 
 use alloy::{
     eips::{
@@ -21,7 +24,7 @@ use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use serde::Deserialize;
 
 use crate::{
-    Error, Result,
+    Error, Result, journal,
     publication::{WORD_BYTES, Word},
 };
 
@@ -199,6 +202,47 @@ fn parse(text: &str) -> std::result::Result<Blob, BlobError> {
     Blob::try_from(bytes.as_slice()).map_err(|_| BlobError::Length(bytes.len()))
 }
 
+/// Blobs in a folder, each under its versioned hash; what is not there is asked for, and kept. Consensus clients forget them after weeks.
+pub struct Kept {
+    folder: PathBuf,
+    from: Arc<dyn Blobs>,
+}
+
+impl Kept {
+    pub fn new(folder: &Path, from: Arc<dyn Blobs>) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
+        Ok(Self { folder: folder.to_owned(), from })
+    }
+
+    fn path(&self, hash: &B256) -> PathBuf {
+        self.folder.join(format!("{hash}.blob"))
+    }
+
+    /// A blob that is there, and is the one of its name.
+    fn read(&self, hash: &B256) -> Result<Option<Blob>> {
+        let Some(bytes) = journal::read(&self.path(hash))? else { return Ok(None) };
+        let blob = Blob::try_from(bytes.as_slice()).ok();
+        Ok(blob.filter(|blob| versioned_hash(blob).is_ok_and(|got| got == *hash)))
+    }
+}
+
+impl Blobs for Kept {
+    fn get<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Vec<Blob>>> {
+        Box::pin(async move {
+            let found: Option<Vec<Blob>> =
+                place.hashes.iter().map(|hash| self.read(hash)).collect::<Result<Option<_>>>()?;
+            if let Some(blobs) = found {
+                return Ok(blobs);
+            }
+            let blobs = fetch(self.from.as_ref(), place).await?;
+            for (hash, blob) in place.hashes.iter().zip(&blobs) {
+                journal::write(&self.path(hash), blob.as_slice())?;
+            }
+            Ok(blobs)
+        })
+    }
+}
+
 /// How a consensus client numbers slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Slots {
@@ -235,6 +279,26 @@ struct SidecarItem {
 impl Beacon {
     pub fn new(url: &str, slots: Slots) -> Self {
         Self { url: url.trim_end_matches('/').to_owned(), slots, client: reqwest::Client::new() }
+    }
+
+    /// A consensus client, asked how it numbers its slots; those of development nodes do it `by_block`.
+    pub async fn discover(url: &str, by_block: bool) -> Result<Self> {
+        let client = Self::new(url, Slots::Blocks);
+        if by_block {
+            return Ok(client);
+        }
+        let genesis = client.number("/eth/v1/beacon/genesis", "genesis_time").await?;
+        let seconds = client.number("/eth/v1/config/spec", "SECONDS_PER_SLOT").await?;
+        Ok(Self { slots: Slots::Timed { genesis, seconds }, ..client })
+    }
+
+    /// A number that a client tells of its chain.
+    async fn number(&self, path: &str, field: &str) -> Result<u64> {
+        let failed = |reason: String| Error::Beacon { url: format!("{}{path}", self.url), reason };
+        let text = self.text(path).await.map_err(failed)?;
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+        let number = value.pointer(&format!("/data/{field}")).and_then(serde_json::Value::as_str);
+        number.and_then(|text| text.parse().ok()).ok_or_else(|| failed(format!("expected a number {field}, got none")))
     }
 
     fn slot(&self, place: &Place) -> u64 {

@@ -7,16 +7,18 @@ use alloy::{
     eips::{BlockId, eip2718::Encodable2718},
     network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder},
     primitives::{Address, B256, Bytes, TxKind, U256},
-    providers::{DynProvider, Provider, ProviderBuilder},
-    rpc::types::{TransactionReceipt, TransactionRequest},
+    providers::{Provider, ProviderBuilder},
+    rpc::types::{Filter, Log, TransactionReceipt, TransactionRequest},
     signers::local::PrivateKeySigner,
     sol_types::SolCall,
     transports::http::reqwest::Url,
 };
 
+pub use alloy::providers::DynProvider;
+
 use crate::{
     Error, Result,
-    contracts::{Deployment, IAccounts, IDevToken, IERC20, IEscape, IInbox, IRollup, IVault, explain, small},
+    contracts::{Deployment, IAccounts, IDevToken, IERC20, IEscape, IInbox, IParts, IRollup, IVault, explain, small},
     embedded::{Chain, TRANSACTION_GAS_MAX},
 };
 
@@ -27,6 +29,23 @@ pub struct Fees {
     pub tip: u128,
     pub blob: u128,
 }
+
+/// What a transaction may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quote {
+    pub gas: u64,
+    pub fees: Fees,
+}
+
+impl Quote {
+    /// Wei, at most.
+    pub fn most(&self) -> U256 {
+        U256::from(self.gas) * U256::from(self.fees.most)
+    }
+}
+
+/// Blocks whose events are asked for at once.
+const SPAN: u64 = 2_000;
 
 /// An endpoint.
 pub async fn endpoint(url: &str) -> Result<DynProvider> {
@@ -121,20 +140,33 @@ impl Wallet {
         }
     }
 
-    /// Sends a transaction and waits for it; one that reverts is an error.
-    pub async fn send(&self, what: &'static str, request: TransactionRequest) -> Result<TransactionReceipt> {
-        let gas = self.gas(what, &request).await?;
-        let fees = self.fees().await?;
-        let mut request = request.nonce(self.nonce(true).await?).gas_limit(gas);
+    /// What a transaction will cost: gas with a tenth to spare, and fees with which it is soon mined. One that would revert is an error.
+    pub async fn quote(&self, what: &'static str, request: &TransactionRequest) -> Result<Quote> {
+        Ok(Quote { gas: self.gas(what, request).await?, fees: self.fees().await? })
+    }
+
+    /// Signs a transaction at this price and hands it in, without waiting for it.
+    pub async fn post(&self, what: &'static str, request: &TransactionRequest, quote: Quote) -> Result<B256> {
+        let Quote { gas, fees } = quote;
+        let mut request = request.clone().nonce(self.nonce(true).await?).gas_limit(gas);
         request.set_max_fee_per_gas(fees.most);
         request.set_max_priority_fee_per_gas(fees.tip);
-        let signed = self.sign(what, request.clone()).await?;
+        let signed = self.sign(what, request).await?;
         self.hand_in(what, &signed.encoded_2718()).await?;
-        let receipt = self.wait(what, *signed.tx_hash()).await?;
+        Ok(*signed.tx_hash())
+    }
+
+    /// A mined transaction's receipt; an error if it reverted.
+    pub async fn settled(
+        &self,
+        what: &'static str,
+        request: &TransactionRequest,
+        receipt: TransactionReceipt,
+    ) -> Result<TransactionReceipt> {
         if receipt.status() {
             return Ok(receipt);
         }
-        let call = TransactionRequest { from: Some(self.address), ..request };
+        let call = TransactionRequest { from: Some(self.address), ..request.clone() };
         let before = BlockId::number(receipt.block_number.unwrap_or_default().saturating_sub(1));
         let reason = match self.provider.call(call).block(before).await {
             Err(error) => match Error::endpoint(what)(error) {
@@ -144,6 +176,14 @@ impl Wallet {
             Ok(_) => "it failed, but does not when it is called alone".into(),
         };
         Err(Error::Reverted { what, reason })
+    }
+
+    /// Sends a transaction and waits for it; one that reverts is an error.
+    pub async fn send(&self, what: &'static str, request: TransactionRequest) -> Result<TransactionReceipt> {
+        let quote = self.quote(what, &request).await?;
+        let hash = self.post(what, &request, quote).await?;
+        let receipt = self.wait(what, hash).await?;
+        self.settled(what, &request, receipt).await
     }
 
     pub async fn wait(&self, what: &'static str, hash: B256) -> Result<TransactionReceipt> {
@@ -163,10 +203,7 @@ impl Wallet {
 
     /// Asks a contract.
     pub async fn ask<C: SolCall>(&self, what: &'static str, to: Address, call: &C) -> Result<C::Return> {
-        let request = request(to, call).from(self.address);
-        let answer = self.provider.call(request).await.map_err(Error::endpoint(what))?;
-        C::abi_decode_returns(&answer)
-            .map_err(|error| Error::Missing { what, missing: format!("contract at {to} that answers this ({error})") })
+        ask(&self.provider, what, to, call, None).await
     }
 
     /// Orders something from a contract.
@@ -190,7 +227,7 @@ pub fn request<C: SolCall>(to: Address, call: &C) -> TransactionRequest {
     TransactionRequest { to: Some(TxKind::Call(to)), ..request }
 }
 
-/// What the vault says of itself after a block.
+/// What vault and rollup say of themselves after a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holdings {
     /// Tokens that came in and have not been paid.
@@ -200,23 +237,67 @@ pub struct Holdings {
     /// What the token says that the vault has.
     pub balance: U256,
     pub frozen: bool,
+    /// When the last batch became final, or the rollup was made, in seconds.
+    pub final_since: u64,
+    /// What the rollup has its proofs verified by.
+    pub verifier: Address,
+    pub segment_key: B256,
+}
+
+/// Asks a contract as it is after a block, or now.
+pub async fn ask<C: SolCall>(
+    provider: &DynProvider,
+    what: &'static str,
+    to: Address,
+    call: &C,
+    block: Option<u64>,
+) -> Result<C::Return> {
+    let block = block.map_or_else(BlockId::latest, BlockId::number);
+    let answer = provider.call(request(to, call)).block(block).await.map_err(Error::endpoint(what))?;
+    C::abi_decode_returns(&answer)
+        .map_err(|error| Error::Missing { what, missing: format!("contract at {to} that answers this ({error})") })
+}
+
+/// The chain's id, its last block, and that one's time in seconds.
+pub async fn head(provider: &DynProvider) -> Result<(u64, u64, u64)> {
+    let chain = provider.get_chain_id().await.map_err(Error::endpoint("the chain's id"))?;
+    let block = provider.get_block(BlockId::latest()).await.map_err(Error::endpoint("the last block"))?;
+    let header = block.ok_or_else(|| Error::Missing { what: "the last block", missing: "block".into() })?.header;
+    Ok((chain, header.number, header.timestamp))
+}
+
+/// The code at an address; empty if there is none.
+pub async fn code(provider: &DynProvider, what: &'static str, at: Address) -> Result<Bytes> {
+    provider.get_code_at(at).await.map_err(Error::endpoint(what))
+}
+
+/// The first events that fit a filter, by spans of blocks; none of a later span once there are some and `all` are not wanted.
+pub async fn events(provider: &DynProvider, filter: &Filter, from: u64, to: u64, all: bool) -> Result<Vec<Log>> {
+    let (mut found, mut next) = (Vec::new(), from);
+    while next <= to {
+        let last = to.min(next + SPAN - 1);
+        let span = filter.clone().from_block(next).to_block(last);
+        found.extend(provider.get_logs(&span).await.map_err(Error::endpoint("events"))?);
+        if !found.is_empty() && !all {
+            break;
+        }
+        next = last + 1;
+    }
+    Ok(found)
 }
 
 /// Asks the vault after a block, without a wallet.
 pub async fn holdings(provider: &DynProvider, at: &Deployment, block: u64) -> Result<Holdings> {
-    async fn ask<C: SolCall>(provider: &DynProvider, to: Address, call: &C, block: u64) -> Result<C::Return> {
-        let answer = provider.call(request(to, call)).block(BlockId::number(block)).await;
-        let answer = answer.map_err(Error::endpoint("what the vault holds"))?;
-        C::abi_decode_returns(&answer).map_err(|error| Error::Missing {
-            what: "what the vault holds",
-            missing: format!("contract at {to} that answers this ({error})"),
-        })
-    }
+    let (what, block) = ("what the vault holds", Some(block));
+    let since = ask(provider, what, at.rollup, &IRollup::finalSinceCall {}, block).await?;
     Ok(Holdings {
-        held: ask(provider, at.vault, &IVault::heldCall {}, block).await?,
-        claimable: ask(provider, at.vault, &IVault::claimableTotalCall {}, block).await?,
-        balance: ask(provider, at.token, &IERC20::balanceOfCall { owner: at.vault }, block).await?,
-        frozen: ask(provider, at.rollup, &IRollup::frozenCall {}, block).await?,
+        held: ask(provider, what, at.vault, &IVault::heldCall {}, block).await?,
+        claimable: ask(provider, what, at.vault, &IVault::claimableTotalCall {}, block).await?,
+        balance: ask(provider, what, at.token, &IERC20::balanceOfCall { owner: at.vault }, block).await?,
+        frozen: ask(provider, what, at.rollup, &IRollup::frozenCall {}, block).await?,
+        final_since: small(what, since)?,
+        verifier: ask(provider, what, at.rollup, &IParts::verifierCall {}, block).await?,
+        segment_key: ask(provider, what, at.rollup, &IParts::segmentKeyCall {}, block).await?,
     })
 }
 

@@ -40,6 +40,37 @@ sol! {
         function hasAccount(address owner) external view returns (bool);
     }
 
+    /// What the contracts say of each other, and of what they were made with.
+    interface IParts {
+        function token() external view returns (address);
+        function vault() external view returns (address);
+        function inbox() external view returns (address);
+        function rollup() external view returns (address);
+        function escape() external view returns (address);
+        function council() external view returns (address);
+        function reader() external view returns (address);
+        function verifier() external view returns (address);
+        function segmentKey() external view returns (bytes32);
+        function keyCommitment() external view returns (bytes32);
+        function cap() external view returns (uint256);
+        function depositMin() external view returns (uint256);
+        function firstAccount() external view returns (uint256);
+        function members() external view returns (address[12] memory);
+    }
+
+    /// What the escape and the rollup say of a frozen venue, and of one that may be frozen.
+    interface IStand {
+        function late() external view returns (bool);
+        function frozenAt() external view returns (uint256);
+        function systemRecorded() external view returns (bool);
+        function marketsRecorded() external view returns (uint256);
+        function deposits() external view returns (uint256);
+        function debt() external view returns (uint256);
+        function debtShown(uint256 account) external view returns (bool);
+        function amountOf(uint256 index) external view returns (uint256);
+        function unpaid() external view returns (uint256 runs, uint256 from, uint256 to, bytes32 head);
+    }
+
     /// As the rollup's constructor takes it.
     struct Parts {
         address vault;

@@ -26,12 +26,16 @@ pub enum Error {
     Signing { what: &'static str, reason: String },
     #[error("{what} needs {got} gas, a transaction has at most {most}")]
     TooMuchGas { what: &'static str, got: u64, most: u64 },
+    #[error("cannot listen on {address}: {source} (another program may be there already: choose another port)")]
+    Listen { address: std::net::SocketAddr, source: std::io::Error },
     #[error("{path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
     #[error("{path} is damaged: {reason}")]
     Damaged { path: PathBuf, reason: String },
     #[error(transparent)]
     Blob(#[from] crate::blobs::BlobError),
+    #[error("the consensus client did not answer as expected: {url}: {reason}")]
+    Beacon { url: String, reason: String },
     #[error("artifact {contract}: {reason}")]
     Artifact { contract: &'static str, reason: String },
     #[error("block {block} holds an event of the contracts that cannot be read: {reason}")]

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error, Result,
     blobs::{Blobs, Place, fetch, words_from_blobs},
+    client::{ask, events},
     contracts::{Deployment, IEscape, IInbox, IRollup, digest},
     journal,
     publication::{Word, blob_commitment, words_from_bytes},
@@ -176,6 +177,42 @@ impl Step {
     }
 }
 
+/// What is known of the root that a rollup began with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beginning {
+    Root(B256),
+    /// The endpoint does not have the state of that time, but the proof of the first final batches, which starts from it.
+    Proof(Vec<u8>),
+}
+
+/// Asks for the root that a rollup began with: that of now if no batch is final, else that before the first became so.
+pub async fn beginning(provider: &DynProvider, at: &Deployment) -> Result<Beginning> {
+    let what = "the root that the rollup began with";
+    let number = provider.get_block_number().await.map_err(Error::endpoint("the last block's number"))?;
+    if ask(provider, what, at.rollup, &IRollup::batchFinalCall {}, None).await?.is_zero() {
+        return ask(provider, what, at.rollup, &IRollup::rootCall {}, None).await.map(Beginning::Root);
+    }
+    let filter = Filter::new().address(at.rollup).event_signature(IRollup::Final::SIGNATURE_HASH);
+    let found = events(provider, &filter, at.block, number, false).await?;
+    let missing = || Error::Missing { what, missing: format!("first final batch from block {} on", at.block) };
+    let first = found.iter().min_by_key(|log| (log.block_number, log.log_index)).ok_or_else(missing)?;
+    let (block, transaction) = first.block_number.zip(first.transaction_hash).ok_or_else(missing)?;
+    match ask(provider, what, at.rollup, &IRollup::rootCall {}, Some(block.saturating_sub(1))).await {
+        Ok(root) => Ok(Beginning::Root(root)),
+        Err(error) => proof_in(provider, transaction).await?.map(Beginning::Proof).ok_or(error),
+    }
+}
+
+/// The proof that a transaction made batches final with; nothing if it did not ask the rollup itself.
+async fn proof_in(provider: &DynProvider, transaction: B256) -> Result<Option<Vec<u8>>> {
+    let found = provider.get_transaction_by_hash(transaction).await;
+    let found = found.map_err(Error::endpoint("the transaction of a proof"))?.ok_or_else(|| Error::Missing {
+        what: "the transaction of a proof",
+        missing: format!("transaction {transaction}"),
+    })?;
+    Ok(IRollup::finaliseCall::abi_decode(found.input()).ok().map(|call| call.proof.to_vec()))
+}
+
 pub struct Follower {
     provider: DynProvider,
     second: Option<DynProvider>,
@@ -223,12 +260,12 @@ impl Follower {
 
     /// The proof that a transaction made batches final with; nothing if it did not ask the rollup itself.
     pub async fn proof_in(&self, transaction: B256) -> Result<Option<Vec<u8>>> {
-        let found = self.provider.get_transaction_by_hash(transaction).await;
-        let found = found.map_err(Error::endpoint("the transaction of a proof"))?.ok_or_else(|| Error::Missing {
-            what: "the transaction of a proof",
-            missing: format!("transaction {transaction}"),
-        })?;
-        Ok(IRollup::finaliseCall::abi_decode(found.input()).ok().map(|call| call.proof.to_vec()))
+        proof_in(&self.provider, transaction).await
+    }
+
+    /// The last block's number.
+    pub async fn height(&self) -> Result<u64> {
+        Self::height_of(&self.provider).await
     }
 
     async fn header(provider: &DynProvider, number: u64) -> Result<Option<Header>> {
@@ -236,7 +273,7 @@ impl Follower {
         Ok(block.map(|block| block.header))
     }
 
-    async fn height(provider: &DynProvider) -> Result<u64> {
+    async fn height_of(provider: &DynProvider) -> Result<u64> {
         provider.get_block_number().await.map_err(Error::endpoint("the last block's number"))
     }
 
@@ -270,9 +307,9 @@ impl Follower {
 
     async fn advance(&mut self) -> Result<Step> {
         let undone = self.roll_back().await?;
-        let mut height = Self::height(&self.provider).await?;
+        let mut height = Self::height_of(&self.provider).await?;
         if let Some(second) = &self.second {
-            height = height.min(Self::height(second).await?);
+            height = height.min(Self::height_of(second).await?);
         }
         let mut step = Step { undone, ..Step::default() };
         // Until so many blocks are there, nothing is deep enough.

@@ -4,6 +4,7 @@
 
 pub mod blobs;
 pub mod client;
+pub mod code;
 pub mod contracts;
 pub mod embedded;
 pub mod error;
@@ -11,9 +12,11 @@ pub mod follower;
 pub mod journal;
 pub mod poster;
 pub mod publication;
+pub mod venue;
 
 pub use client::{Client, Fees};
 pub use error::{Error, Result};
 pub use follower::{Event, Follower};
 pub use poster::Poster;
 pub use publication::Publication;
+pub use venue::{Venue, VenueError};

@@ -184,7 +184,6 @@ fn refused<T>(result: Result<T>, why: &str) {
 async fn he_ignores_a_forced_command() {
     let mut venue = Venue::opened().await;
     let alice = venue.settled.alice.clone();
-    let owner = alice.wallet.address;
     alice.withdraw(units(1_000_000)).await.expect("it is appended");
     // For a day he may.
     venue.pass(23 * HOUR);

@@ -13,10 +13,7 @@ use common::{
     signer,
     venue::{DAY, START, Settled, account},
 };
-use holdfast_circuit::last::{
-    LastKey,
-    export::{data_contract, export},
-};
+use holdfast_circuit::last::{LastKey, export::export};
 use holdfast_exchange::opening::{open_account, open_markets, open_system};
 use holdfast_protocol::{MarketId, SecretKey};
 use holdfast_settlement::{
@@ -129,8 +126,8 @@ async fn the_verifier() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let proof = std::fs::read(root.join("crates/circuit/tests/vectors/last.proof")).expect("a proof");
     let exported = export(LastKey::bundled()).expect("the bundled key is for the contracts");
-    let data_contracts = exported.pieces().map(data_contract).collect();
-    let place = create_verifier(&wallet, data_contracts, exported.commitment.into()).await.expect("a verifier");
+    let made = create_verifier(&wallet, exported.data_contracts(), exported.commitment.into()).await;
+    let place = made.expect("a verifier");
     let commitment = wallet.ask("the key", place, &IVerifier::keyCommitmentCall {}).await.expect("an answer");
     assert_eq!(commitment, exported.commitment);
     let call = IVerifier::verifyCall { proof: proof.clone().into() };

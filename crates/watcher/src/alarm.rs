@@ -18,6 +18,16 @@ pub enum Alarm {
     Inbox { batch: u64, expected: String, got: String },
     #[error("entry {index} of the inbox is no instruction: {reason}")]
     Entry { index: u64, reason: String },
+    #[error("the rollup paid a withdrawal that is not the last unpaid one: expected {expected}, got {got}")]
+    Payout { expected: String, got: String },
+    #[error(
+        "the rollup's {what} is another: expected {expected}, got {got}. The council can replace it: what this program knows no longer holds"
+    )]
+    Replaced { what: &'static str, expected: String, got: String },
+    #[error("the endpoints cannot both be right: {reason}")]
+    Endpoints { reason: String },
+    #[error("nothing was seen of the chain for {minutes} minutes: {reason}")]
+    Blind { minutes: u64, reason: String },
     #[error("entry {index} of the inbox has waited for {hours} hours: it is due within 24")]
     Overdue { index: u64, hours: u64 },
     #[error("no batch has become final for {hours} hours; after 168 anybody may freeze the venue")]
@@ -37,6 +47,62 @@ pub enum Alarm {
 impl Alarm {
     /// Whether somebody broke a rule, or the chain is not what it must be; else somebody is late, or the venue is in trouble by its own rules.
     pub const fn is_breach(&self) -> bool {
-        !matches!(self, Self::Overdue { .. } | Self::Stale { .. } | Self::Insolvent { .. } | Self::Frozen)
+        !matches!(
+            self,
+            Self::Overdue { .. } | Self::Stale { .. } | Self::Insolvent { .. } | Self::Frozen | Self::Blind { .. }
+        )
+    }
+
+    /// Its name, as in JSON.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Data { .. } => "data",
+            Self::Batch { .. } => "batch",
+            Self::Proof { .. } => "proof",
+            Self::Inbox { .. } => "inbox",
+            Self::Entry { .. } => "entry",
+            Self::Payout { .. } => "payout",
+            Self::Replaced { .. } => "replaced",
+            Self::Endpoints { .. } => "endpoints",
+            Self::Blind { .. } => "blind",
+            Self::Overdue { .. } => "overdue",
+            Self::Stale { .. } => "stale",
+            Self::Vault { .. } => "vault",
+            Self::Balance { .. } => "balance",
+            Self::Insolvent { .. } => "insolvent",
+            Self::Frozen => "frozen",
+        }
+    }
+
+    /// All kinds.
+    pub const KINDS: [&'static str; 15] = [
+        "data",
+        "batch",
+        "proof",
+        "inbox",
+        "entry",
+        "payout",
+        "replaced",
+        "endpoints",
+        "blind",
+        "overdue",
+        "stale",
+        "vault",
+        "balance",
+        "insolvent",
+        "frozen",
+    ];
+
+    /// What it is about, whatever the hour: one alarm goes on under one name while its figures change.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Overdue { index, .. } => format!("overdue {index}"),
+            Self::Stale { .. }
+            | Self::Vault { .. }
+            | Self::Balance { .. }
+            | Self::Insolvent { .. }
+            | Self::Blind { .. } => self.kind().into(),
+            other => other.to_string(),
+        }
     }
 }

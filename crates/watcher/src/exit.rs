@@ -55,13 +55,17 @@ pub fn equity(engine: &Engine, account: AccountId) -> i128 {
     })
 }
 
+/// To whom an account's withdrawals go.
+pub fn owner(engine: &Engine, account: AccountId) -> Option<Address> {
+    let owner = engine.store().owner(account.get());
+    owner_from_cells(&owner.address.map(cell_to_canonical)).filter(|_| owner.open)
+}
+
 /// What an account's exit takes; nothing if it has no owner.
 pub fn exit(engine: &Engine, account: AccountId) -> Option<Exit> {
-    let owner = engine.store().owner(account.get());
-    let address = owner_from_cells(&owner.address.map(cell_to_canonical)).filter(|_| owner.open)?;
     Some(Exit {
         account,
-        owner: address,
+        owner: owner(engine, account)?,
         equity: equity(engine, account),
         opening: open_account(engine.tree(), account),
     })

@@ -5,11 +5,13 @@
 //! what the vault holds with what the venue owes. What is wrong is an [`Alarm`]. The state that it rebuilds is also where everybody's way out comes from: [`Rebuilt::exit`].
 
 pub mod alarm;
+pub mod check;
 pub mod exit;
 pub mod rebuild;
 mod watch;
 
 pub use alarm::Alarm;
+pub use check::{CheckError, Checked, check};
 pub use exit::Exit;
-pub use rebuild::{Proofs, Rebuilt};
-pub use watch::{Report, Watcher};
+pub use rebuild::{Payout, Proofs, Rebuilt, Waiting};
+pub use watch::{Catching, Report, Watcher};

@@ -7,7 +7,7 @@ use holdfast_circuit::last::LastKey;
 use holdfast_crypto::{Digest, field::DIGEST_ZERO, poseidon2::compress};
 use holdfast_exchange::{Engine, authority::Refusal};
 use holdfast_protocol::{
-    AccountId, Batch, BatchHeader, Command, Genesis, GenesisError, Instruction, Outcome, TimeMs,
+    AccountId, Address, Batch, BatchHeader, Command, Genesis, GenesisError, Instruction, Outcome, TimeMs,
     cells::batch_digest,
     limits,
     publication::{Progress, commitment, digest_word, read_words},
@@ -17,15 +17,20 @@ use holdfast_settlement::{
     publication::forced,
 };
 
+use serde::Serialize;
+
 use crate::{
     alarm::Alarm,
     exit::{self, Exit, Record},
 };
 
+/// The payouts' place among the bridge's sessions.
+const PAYOUTS: u32 = 1;
+
 /// How the proofs of final batches are checked.
 pub enum Proofs {
-    /// Each is verified with this key.
-    Verified(Box<LastKey>),
+    /// Each is verified with this key, and is over segments of this one.
+    Verified(&'static LastKey, Digest),
     /// None is: for chains of tests, on which a contract stands in for the verifier.
     Unverified,
 }
@@ -52,10 +57,30 @@ pub struct Rebuilt {
     /// Entries that are not consumed by a final batch: what each asks for, and what it deposits.
     inbox: BTreeMap<u64, (Option<Instruction>, u128)>,
     consumed: u64,
-    /// Withdrawals of final batches, and what of them was paid.
-    payouts: u128,
-    paid: U256,
+    /// Withdrawals of final batches that are not paid: the last is the next that can be.
+    payouts: Vec<Payout>,
     frozen: bool,
+}
+
+/// A withdrawal of a final batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Payout {
+    pub index: u64,
+    pub account: AccountId,
+    pub owner: Option<Address>,
+    /// In quote units.
+    pub amount: u128,
+    /// The chain of payouts before it.
+    pub head_before: B256,
+}
+
+/// A deposit that no final batch has consumed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    pub index: u64,
+    pub account: AccountId,
+    /// In quote units.
+    pub amount: u128,
 }
 
 impl Rebuilt {
@@ -75,8 +100,7 @@ impl Rebuilt {
             commands: 0,
             inbox: BTreeMap::new(),
             consumed: 0,
-            payouts: 0,
-            paid: U256::ZERO,
+            payouts: Vec::new(),
             frozen: false,
         })
     }
@@ -84,6 +108,10 @@ impl Rebuilt {
     /// The state after the last final batch.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    pub fn proofs(&self) -> &Proofs {
+        &self.proofs
     }
 
     pub fn batch_final(&self) -> u64 {
@@ -120,7 +148,28 @@ impl Rebuilt {
 
     /// Withdrawals of final batches that nobody was paid yet.
     pub fn payouts_due(&self) -> U256 {
-        U256::from(self.payouts).saturating_sub(self.paid)
+        self.payouts.iter().map(|payout| U256::from(payout.amount)).sum()
+    }
+
+    /// These withdrawals: the rollup pays the last one first.
+    pub fn payouts(&self) -> &[Payout] {
+        &self.payouts
+    }
+
+    /// Entries of the inbox that no final batch has consumed.
+    pub fn entries_waiting(&self) -> usize {
+        self.inbox.len()
+    }
+
+    /// Of these, the deposits.
+    pub fn waiting(&self) -> Vec<Waiting> {
+        let deposit = |(&index, (instruction, amount)): (&u64, &(Option<Instruction>, u128))| match instruction {
+            Some(Instruction { command: Command::Deposit(deposit), .. }) => {
+                Some(Waiting { index, account: deposit.account, amount: *amount })
+            }
+            _ => None,
+        };
+        self.inbox.iter().filter_map(deposit).collect()
     }
 
     /// Deposits that no final batch has consumed.
@@ -162,9 +211,20 @@ impl Rebuilt {
                 let kept = first.saturating_sub(self.batch_final + 1);
                 self.pending.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
             }
-            Event::Paid { amount, .. } => self.paid += *amount,
+            Event::Paid { index, account, amount } => self.pay(*index, *account, *amount, alarms),
             Event::Frozen { .. } => self.frozen = true,
             Event::DebtShown { .. } | Event::Exited { .. } => {}
+        }
+    }
+
+    fn pay(&mut self, index: u64, account: u64, amount: U256, alarms: &mut Vec<Alarm>) {
+        let got = format!("number {index}: {amount} to account {account}");
+        let expected = match self.payouts.pop() {
+            None => "none".into(),
+            Some(payout) => format!("number {}: {} to account {}", payout.index, payout.amount, payout.account),
+        };
+        if expected != got {
+            alarms.push(Alarm::Payout { expected, got });
         }
     }
 
@@ -230,14 +290,23 @@ impl Rebuilt {
     /// Carries out a batch, and compares with what was published.
     fn carry_out(&mut self, batch: u64, pending: &Pending, alarms: &mut Vec<Alarm>) {
         let Self { engine, inbox, consumed, payouts, .. } = self;
-        let told = |_: &Engine, at: usize, outcome: Outcome| {
+        let mut before = bridge_payouts(engine);
+        let told = |engine: &Engine, at: usize, outcome: Outcome| {
             let instruction = &pending.instructions[at];
             if outcome != pending.outcomes[at] {
                 let (expected, got) = (format!("{outcome:?}"), format!("{:?}", pending.outcomes[at]));
                 alarms.push(Alarm::Batch { batch, what: "outcome of an instruction", expected, got });
             }
             if let (Command::Withdraw(withdraw), Outcome::Accepted) = (&instruction.command, outcome) {
-                *payouts += withdraw.amount.get();
+                let after = bridge_payouts(engine);
+                payouts.push(Payout {
+                    index: u64::from(before.0),
+                    account: withdraw.account,
+                    owner: exit::owner(engine, withdraw.account),
+                    amount: withdraw.amount.get(),
+                    head_before: digest_word(&before.1),
+                });
+                before = after;
             }
             if instruction.is_forced() {
                 let next = inbox.remove(consumed);
@@ -267,7 +336,7 @@ impl Rebuilt {
         (root_old, time_old): (&Digest, u64),
         data: &Digest,
     ) -> Result<(), String> {
-        let Proofs::Verified(key) = &self.proofs else { return Ok(()) };
+        let Proofs::Verified(key, segment_key) = &self.proofs else { return Ok(()) };
         let proof = proof.ok_or("the transaction does not hand it to the rollup itself")?;
         let public = key.verify(proof).map_err(|error| error.to_string())?;
         let shown = [
@@ -278,6 +347,7 @@ impl Rebuilt {
             ("time before", public.time_start == time_old),
             ("time after", public.time_end == self.time_final),
             ("data", public.data == *data),
+            ("circuit", public.segment_key == *segment_key),
         ];
         match shown.iter().find(|(_, same)| !same) {
             Some((what, _)) => Err(format!("it is of another {what}")),
@@ -308,6 +378,12 @@ fn read(commit: &Commit) -> Result<(Pending, Vec<Alarm>), String> {
     }
     let Batch { instructions, outcomes, .. } = batch;
     Ok((Pending { instructions, outcomes, digest, time }, alarms))
+}
+
+/// How many payouts the state has, and the head of their chain.
+fn bridge_payouts(engine: &Engine) -> (u32, Digest) {
+    let payouts = engine.store().session(limits::BRIDGE, PAYOUTS);
+    (payouts.sequence, payouts.head)
 }
 
 fn wrong(batch: u64, what: &'static str, expected: impl ToString, got: impl ToString) -> Alarm {

@@ -6,8 +6,8 @@ use alloy_primitives::U256;
 use holdfast_protocol::Genesis;
 use holdfast_settlement::{
     Error, Follower, Result,
-    client::holdings,
-    follower::{Cursor, Event},
+    client::{Holdings, holdings},
+    follower::{Cursor, Event, Located},
 };
 use serde::Serialize;
 
@@ -40,6 +40,13 @@ pub struct Report {
     pub waiting: String,
     pub claimable: String,
     pub frozen: bool,
+    /// Of the block, and when the last batch became final, in seconds.
+    pub time: u64,
+    pub final_since: u64,
+    /// Entries of the inbox that wait; the oldest of them, and since when.
+    pub inbox_waiting: usize,
+    pub oldest_entry: Option<u64>,
+    pub oldest_since: Option<u64>,
     /// All alarms since the beginning, and those of now.
     pub alarms: Vec<Alarm>,
 }
@@ -51,6 +58,14 @@ impl Report {
     }
 }
 
+/// How far a look has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Catching {
+    pub block: u64,
+    pub head: u64,
+    pub batch_final: u64,
+}
+
 /// Follows a venue's contracts and rebuilds its state.
 pub struct Watcher {
     genesis: Genesis,
@@ -58,9 +73,8 @@ pub struct Watcher {
     start: Cursor,
     follower: Follower,
     rebuilt: Rebuilt,
-    /// When each entry of the inbox that waits was appended, in seconds; and when the last batch became final.
+    /// When each entry of the inbox that waits was appended, in seconds.
     appended: BTreeMap<u64, u64>,
-    final_since: Option<u64>,
     alarms: Vec<Alarm>,
 }
 
@@ -83,7 +97,6 @@ impl Watcher {
             follower,
             rebuilt,
             appended: BTreeMap::new(),
-            final_since: None,
             alarms: Vec::new(),
         })
     }
@@ -98,35 +111,76 @@ impl Watcher {
     ///
     /// If the endpoint does not answer, or answers what cannot be.
     pub async fn look(&mut self) -> Result<Report> {
-        let mut step = self.follower.catch_up().await?;
-        if !step.undone.is_empty() {
-            // What was final there may not be here: once more from the beginning. (With enough confirmations this does not happen.)
-            self.follower.rewind(self.start.clone());
-            self.rebuilt = Rebuilt::new(&self.genesis, (self.proofs)()).expect("it was valid");
-            self.appended.clear();
-            self.final_since = None;
-            self.alarms.clear();
-            step = self.follower.catch_up().await?;
-        }
-        for located in &step.events {
-            let proof = match &located.event {
-                Event::Final { .. } => self.follower.proof_in(located.transaction).await?,
-                _ => None,
-            };
-            self.rebuilt.apply(located, proof.as_deref(), &mut self.alarms);
-            match &located.event {
-                Event::Appended { index, .. } => {
-                    let time = self.follower.time_of(located.block).await?;
-                    self.appended.insert(*index, time);
+        self.look_with(|_| {}).await
+    }
+
+    /// As [`Watcher::look`], and says how far it is after each step.
+    ///
+    /// # Errors
+    ///
+    /// If the endpoint does not answer, or answers what cannot be. What was seen stays seen: the next look goes on from there.
+    pub async fn look_with(&mut self, mut told: impl FnMut(Catching)) -> Result<Report> {
+        let head = self.follower.height().await?;
+        loop {
+            let before = self.follower.cursor().clone();
+            let step = self.follower.step().await?;
+            if !step.undone.is_empty() {
+                // What was final there may not be here: once more from the beginning. (With enough confirmations this does not happen.)
+                self.restart();
+                continue;
+            }
+            // All that an event needs is fetched before any is taken, so that an endpoint that fails in between loses none.
+            let mut found = Vec::with_capacity(step.events.len());
+            for located in step.events {
+                match self.complete(&located).await {
+                    Ok((proof, time)) => found.push((located, proof, time)),
+                    Err(error) => {
+                        self.follower.rewind(before);
+                        return Err(error);
+                    }
                 }
-                Event::Final { inbox_consumed, .. } => {
-                    self.final_since = Some(self.follower.time_of(located.block).await?);
-                    self.appended = self.appended.split_off(inbox_consumed);
-                }
-                _ => {}
+            }
+            for (located, proof, time) in &found {
+                self.take(located, proof.as_deref(), *time);
+            }
+            let next = self.follower.cursor().next();
+            told(Catching {
+                block: next.saturating_sub(1),
+                head: head.max(next.saturating_sub(1)),
+                batch_final: self.rebuilt.batch_final(),
+            });
+            if step.done {
+                break;
             }
         }
         self.report().await
+    }
+
+    fn restart(&mut self) {
+        self.follower.rewind(self.start.clone());
+        self.rebuilt = Rebuilt::new(&self.genesis, (self.proofs)()).expect("it was valid");
+        self.appended.clear();
+        self.alarms.clear();
+    }
+
+    /// What an event needs besides itself: its proof, and its time.
+    async fn complete(&self, located: &Located) -> Result<(Option<Vec<u8>>, u64)> {
+        Ok(match located.event {
+            Event::Final { .. } => (self.follower.proof_in(located.transaction).await?, 0),
+            Event::Appended { .. } => (None, self.follower.time_of(located.block).await?),
+            _ => (None, 0),
+        })
+    }
+
+    fn take(&mut self, located: &Located, proof: Option<&[u8]>, time: u64) {
+        self.rebuilt.apply(located, proof, &mut self.alarms);
+        match &located.event {
+            Event::Appended { index, .. } => {
+                self.appended.insert(*index, time);
+            }
+            Event::Final { inbox_consumed, .. } => self.appended = self.appended.split_off(inbox_consumed),
+            _ => {}
+        }
     }
 
     async fn report(&self) -> Result<Report> {
@@ -139,15 +193,17 @@ impl Watcher {
         let now = follower.time_of(block).await?;
         let holdings = holdings(follower.provider(), follower.cursor().deployment(), block).await?;
         let mut alarms = self.alarms.clone();
+        let oldest_since = self.appended.first_key_value().map(|(_, &since)| since);
+        let final_since = holdings.final_since;
+        alarms.extend(self.replaced(&holdings));
         if let Some((&index, &since)) = self.appended.first_key_value()
+            && !rebuilt.is_frozen()
             && now.saturating_sub(since) > SERVICE
         {
             alarms.push(Alarm::Overdue { index, hours: (now - since) / HOUR });
         }
-        if let Some(since) = self.final_since
-            && now.saturating_sub(since) > PATIENCE
-        {
-            alarms.push(Alarm::Stale { hours: (now - since) / HOUR });
+        if !rebuilt.is_frozen() && now.saturating_sub(final_since) > PATIENCE {
+            alarms.push(Alarm::Stale { hours: (now - final_since) / HOUR });
         }
         if holdings.balance < holdings.held {
             alarms.push(Alarm::Balance { held: holdings.held.to_string(), balance: holdings.balance.to_string() });
@@ -187,7 +243,29 @@ impl Watcher {
             waiting: waiting.to_string(),
             claimable: holdings.claimable.to_string(),
             frozen: rebuilt.is_frozen(),
+            time: now,
+            final_since,
+            inbox_waiting: rebuilt.entries_waiting(),
+            oldest_entry: rebuilt.oldest_entry(),
+            oldest_since,
             alarms,
         })
+    }
+
+    /// What the council can replace, and has.
+    fn replaced(&self, holdings: &Holdings) -> Vec<Alarm> {
+        let mut alarms = Vec::new();
+        let mut compare = |what, expected: String, got: String| {
+            if expected != got {
+                alarms.push(Alarm::Replaced { what, expected, got });
+            }
+        };
+        let expected = self.start.deployment().verifier;
+        compare("verifier", expected.to_string(), holdings.verifier.to_string());
+        if let Proofs::Verified(_, segment_key) = self.rebuilt.proofs() {
+            let expected = holdfast_protocol::publication::digest_word(segment_key);
+            compare("segments' key", expected.to_string(), holdings.segment_key.to_string());
+        }
+        alarms
     }
 }

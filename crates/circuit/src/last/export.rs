@@ -62,6 +62,11 @@ impl Export {
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         self.data.chunks(PIECE_BYTES_MAX)
     }
+
+    /// The init code of the contracts that hold the pieces.
+    pub fn data_contracts(&self) -> Vec<Vec<u8>> {
+        self.pieces().map(data_contract).collect()
+    }
 }
 
 /// The init code of a contract whose code is a STOP byte and the piece.

@@ -83,7 +83,7 @@ pub fn run(options: &Options) -> Result<Report> {
 }
 
 /// The passphrase: from a file, from the environment, or from whoever sits there (a new one `twice`).
-fn passphrase(file: Option<&Path>, twice: bool) -> Result<Zeroizing<Vec<u8>>> {
+pub(crate) fn passphrase(file: Option<&Path>, twice: bool) -> Result<Zeroizing<Vec<u8>>> {
     let (what, mut passphrase) = if let Some(path) = file {
         let fail = |error| Error::file("read", path, error);
         let mut bytes = Zeroizing::new(Vec::with_capacity(PASSPHRASE_BYTES_MAX as usize + 2));

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod export_verifier;
 pub mod inspect;
 pub mod key;
+pub mod l1;
 pub mod prove;
 pub mod replay;
 pub mod verify;

@@ -8,7 +8,7 @@ use super::error::{FlowError, Position, value};
 const DIGITS_MAX: usize = 40;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Not digits with at most one point between them.
     NotDecimal,
     /// A digit other than zero beyond the last decimal.
@@ -17,7 +17,7 @@ pub(super) enum Fault {
 }
 
 /// `text` in units of 10^-decimals.
-pub(super) fn parse(text: &str, decimals: u32) -> Result<u128, Fault> {
+pub(crate) fn parse(text: &str, decimals: u32) -> Result<u128, Fault> {
     let (whole, fraction) = match text.split_once('.') {
         Some((_, "")) => return Err(Fault::NotDecimal),
         Some(parts) => parts,
@@ -39,7 +39,7 @@ pub(super) fn parse(text: &str, decimals: u32) -> Result<u128, Fault> {
 }
 
 /// `raw` in units of 10^-decimals, as decimal text.
-pub(super) fn format(raw: u128, decimals: u32) -> String {
+pub(crate) fn format(raw: u128, decimals: u32) -> String {
     let digits = format!("{raw:0width$}", width = decimals as usize + 1);
     let (whole, fraction) = digits.split_at(digits.len() - decimals as usize);
     if fraction.is_empty() { whole.into() } else { format!("{whole}.{fraction}") }

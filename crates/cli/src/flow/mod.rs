@@ -23,7 +23,7 @@
 mod binance;
 mod bitstamp;
 mod databento;
-mod decimal;
+pub(crate) mod decimal;
 mod error;
 mod genesis;
 mod input;

@@ -5,6 +5,7 @@
 //!
 //! State roots are not computed: a header has a counter in their place, by which no two blocks have one hash.
 
+pub mod http;
 mod node;
 mod pool;
 mod rpc;

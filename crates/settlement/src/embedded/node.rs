@@ -163,6 +163,11 @@ impl Node {
         self.world.set_balance(account, balance, &mut Arc::make_mut(head).undo);
     }
 
+    pub fn set_code(&mut self, account: Address, code: Bytes) {
+        let head = self.blocks.last_mut().expect("there is always the genesis");
+        self.world.set_code(account, code, &mut Arc::make_mut(head).undo);
+    }
+
     pub fn base_fee(&self) -> u64 {
         let head = &self.head().header;
         self.next_base_fee.or_else(|| head.next_block_base_fee(BaseFeeParams::ethereum())).unwrap_or_default()

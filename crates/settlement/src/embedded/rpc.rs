@@ -237,6 +237,10 @@ pub fn call(node: &mut Node, method: &str, parameters: &Value) -> Result<Value, 
             node.set_balance(given.get(0)?, given.get(1)?);
             Ok(Value::Null)
         }
+        "anvil_setCode" => {
+            node.set_code(given.get(0)?, given.get(1)?);
+            Ok(Value::Null)
+        }
         "anvil_setNextBlockBaseFeePerGas" => {
             node.next_base_fee = given.number(0)?.map(|fee| fee.min(BASE_FEE_MAX));
             Ok(Value::Null)

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
-use alloy::primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use alloy::primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use revm::{
     Database,
     bytecode::Bytecode,
@@ -57,6 +57,15 @@ impl World {
         let before = self.account(address);
         undo.accounts.entry(address).or_insert(before);
         self.accounts.insert(address, Account { balance, ..before.unwrap_or_default() });
+    }
+
+    pub fn set_code(&mut self, address: Address, code: Bytes, undo: &mut Undo) {
+        let before = self.account(address);
+        undo.accounts.entry(address).or_insert(before);
+        let code = Bytecode::new_legacy(code);
+        let code_hash = code.hash_slow();
+        self.codes.entry(code_hash).or_insert(code);
+        self.accounts.insert(address, Account { code_hash, ..before.unwrap_or_default() });
     }
 
     /// Takes over what a transaction changed.

@@ -6,6 +6,7 @@ use alloy::{
     primitives::{Address, B256, Bytes, U256},
     sol_types::SolValue,
 };
+use holdfast_circuit::last::export::Export;
 use holdfast_crypto::{Digest, poseidon2::compress};
 use holdfast_exchange::{
     Engine,
@@ -20,7 +21,7 @@ use holdfast_settlement::{
     Client, Error, Follower, Poster,
     blobs::FromTransactions,
     client::Wallet,
-    contracts::{Deployment, Opened, Parameters, create, create_reader, create_token, deploy, plan},
+    contracts::{Deployment, Opened, Parameters, create, create_reader, create_token, create_verifier, deploy, plan},
     embedded::{Chain, Mining},
     follower::{Cursor, Event},
     journal::Finality,
@@ -89,12 +90,28 @@ pub struct Settled {
 }
 
 impl Settled {
+    /// With a stand-in for the verifier, which believes everything.
     pub async fn new() -> Self {
+        Self::made(None).await
+    }
+
+    /// With the verifier of this key, and the segments' key.
+    pub async fn proven(key: &Export, segment_key: B256) -> Self {
+        Self::made(Some((key, segment_key))).await
+    }
+
+    async fn made(key: Option<(&Export, B256)>) -> Self {
         let chain = Chain::new(super::config());
         let wallet = Wallet::embedded(&chain, signer(0)).await.expect("it answers");
         let token = create_token(&wallet).await.expect("a token");
         let reader = create_reader(&wallet).await.expect("a reader");
-        let verifier = create(&wallet, "verifier", verifier()).await.expect("a verifier");
+        let (verifier, segment_key) = match key {
+            None => (create(&wallet, "verifier", verifier()).await.expect("a verifier"), SEGMENT_KEY),
+            Some((key, segment_key)) => {
+                let made = create_verifier(&wallet, key.data_contracts(), key.commitment.into()).await;
+                (made.expect("a verifier"), segment_key)
+            }
+        };
         let plan = plan(&wallet).await.expect("a plan");
         let engine = Engine::new(&genesis(wallet.chain, plan.vault)).expect("a valid genesis");
         let tree = engine.tree();
@@ -112,7 +129,7 @@ impl Settled {
             owners: vec![Address::repeat_byte(0xee); 3],
             reader,
             verifier,
-            segment_key: SEGMENT_KEY,
+            segment_key,
             operator: wallet.address,
             members: std::array::from_fn(|seat| Address::repeat_byte(0xc0 + seat as u8)),
             genesis: opened,

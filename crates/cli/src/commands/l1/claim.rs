@@ -1,0 +1,125 @@
+//! `holdfast claim`: from a final withdrawal to tokens.
+
+use alloy::primitives::{Address, U256};
+use holdfast_settlement::contracts::{IRollup, IStand, IVault};
+use holdfast_watcher::Payout;
+use serde::Serialize;
+
+use super::{Shown, checked_text, whose};
+use crate::{
+    error::{Result, unexpected},
+    l1::{Access, Ethereum, Purse, Signing, Sources, Transaction, text, transactions_text},
+    ui::{Ui, count, facts},
+};
+
+/// Payouts of one transaction: those of owners that never had any take some 85,000 gas each.
+const PAYOUTS_MAX: usize = 128;
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub sources: Sources,
+    pub owner: Option<Address>,
+    pub all: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Claimed {
+    pub ok: bool,
+    pub checked: String,
+    pub owner: Address,
+    /// Final withdrawals that were unpaid: all, and of these the owner's.
+    pub unpaid: usize,
+    pub unpaid_of_owner: Vec<Payout>,
+    /// Of them, how many were paid, from the last backwards.
+    pub paid: usize,
+    /// What was claimed (or, by a dry run, can be), in the collateral token.
+    pub claimed: String,
+    #[serde(serialize_with = "text")]
+    pub claimed_units: U256,
+    pub transactions: Vec<Transaction>,
+    pub dry_run: bool,
+}
+
+impl Shown for Claimed {
+    fn text(&self) -> String {
+        let due: Vec<String> = self.unpaid_of_owner.iter().map(|payout| format!("number {}", payout.index)).collect();
+        let due = if due.is_empty() { "none of this owner".into() } else { due.join(", ") };
+        let rows = facts(&[
+            ("venue", self.checked.clone()),
+            ("owner", self.owner.to_string()),
+            ("unpaid", format!("{} of all: {due}", count(self.unpaid as u64, "final withdrawal"))),
+            ("paid", count(self.paid as u64, "withdrawal")),
+            ("claimed", self.claimed.clone()),
+        ]);
+        format!("{rows}{}", transactions_text(&self.transactions))
+    }
+}
+
+/// Pays what is final and unpaid, as far as the owner needs it, and claims.
+///
+/// # Errors
+///
+/// If nothing is due, or the venue is not in order.
+pub async fn run(access: &Access, signing: &Signing, options: &Options, ui: Ui) -> Result<Claimed> {
+    let Options { sources, owner, all } = options;
+    let ethereum = Ethereum::open(access, ui).await?;
+    let mut purse = ethereum.purse(signing).await?;
+    let (owner, at) = (whose(*owner, &purse), ethereum.at.clone());
+    let runs = ethereum.ask("unpaid withdrawals", at.rollup, &IStand::unpaidCall {}).await?.runs;
+    // Without any, there is no need to know the state.
+    let unpaid: Vec<Payout> =
+        if runs.is_zero() { Vec::new() } else { ethereum.rebuilt(sources).await?.0.rebuilt().payouts().to_vec() };
+    let of_owner: Vec<Payout> = unpaid.iter().filter(|payout| payout.owner == Some(owner)).cloned().collect();
+    let first = if *all { Some(0) } else { unpaid.iter().position(|payout| payout.owner == Some(owner)) };
+    let wanted = first.map_or(&[][..], |first| &unpaid[first..]);
+    let due = of_owner.iter().fold(U256::ZERO, |sum, payout| sum + U256::from(payout.amount));
+    let claimable = ethereum.ask("what is claimable", at.vault, &IVault::claimableCall { owner }).await?;
+    if wanted.is_empty() && claimable.is_zero() {
+        let error = unexpected(format!("what is due to {owner}"), "something", "nothing");
+        return Err(error.advise(
+            "a withdrawal is due when its batch is final; what a frozen venue owes takes `holdfast exit` or `holdfast refund` first",
+        ));
+    }
+    pay(&ethereum, &mut purse, wanted).await?;
+    let mut claimed = claimable + due;
+    if purse.dry_run && claimable.is_zero() && !due.is_zero() {
+        purse.later("claim", U256::ZERO);
+    } else if !claimed.is_zero() {
+        claimed = if purse.dry_run {
+            claimed
+        } else {
+            ethereum.ask("what is claimable", at.vault, &IVault::claimableCall { owner }).await?
+        };
+        purse.order("claim", at.vault, &IVault::claimCall { owner }, U256::ZERO).await?;
+    }
+    Ok(Claimed {
+        ok: true,
+        checked: checked_text(&ethereum),
+        owner,
+        unpaid: unpaid.len(),
+        paid: wanted.len(),
+        unpaid_of_owner: of_owner,
+        claimed: ethereum.exact(claimed),
+        claimed_units: claimed,
+        dry_run: purse.dry_run,
+        transactions: purse.transactions,
+    })
+}
+
+/// Pays withdrawals, from the last backwards.
+async fn pay(ethereum: &Ethereum, purse: &mut Purse<'_>, payouts: &[Payout]) -> Result<()> {
+    for (part, some) in payouts.rchunks(PAYOUTS_MAX).enumerate() {
+        let payouts = some.iter().rev().map(|payout| IRollup::Payout {
+            account: U256::from(payout.account.get()),
+            amount: U256::from(payout.amount),
+            headBefore: payout.head_before,
+        });
+        let call = IRollup::payCall { payouts: payouts.collect() };
+        if purse.dry_run && part > 0 {
+            purse.later("payouts", U256::ZERO);
+        } else {
+            purse.order("payouts", ethereum.at.rollup, &call, U256::ZERO).await?;
+        }
+    }
+    Ok(())
+}
