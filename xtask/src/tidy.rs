@@ -13,8 +13,6 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("watcher", &["crypto", "protocol", "exchange", "circuit", "settlement"]),
     ("operator", &["crypto", "protocol", "exchange", "circuit", "prover", "settlement"]),
     ("sim", &["crypto", "protocol"]),
-    ("operator", &["crypto", "protocol", "exchange", "circuit", "prover", "settlement"]),
-    ("sim", &["crypto", "protocol"]),
     ("cli", &["crypto", "protocol", "exchange", "circuit", "prover", "settlement", "watcher", "operator"]),
     ("bench", &["crypto", "protocol", "exchange", "circuit", "prover", "cli"]),
 ];

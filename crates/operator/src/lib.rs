@@ -28,6 +28,6 @@ mod worker;
 
 pub use error::{Error, Result};
 pub use event::Event;
-pub use operator::{Operator, Options, Status};
+pub use operator::{Operator, Options, Parts, Status};
 pub use orders::{Asked, Orders, Queue, QueueEnd};
 pub use prove::{Committed, Prove, Prover, Stretch, Watch};

@@ -88,6 +88,18 @@ struct Seen {
     paid: BTreeMap<u64, u64>,
 }
 
+/// What an operator works with.
+pub struct Parts {
+    /// With the operator's Ethereum key, which nobody else sends transactions with.
+    pub client: Client,
+    /// The operator's session key of the genesis.
+    pub secret: SecretKey,
+    /// Of this deployment.
+    pub follower: Follower,
+    pub orders: Box<dyn Orders>,
+    pub prove: Box<dyn Prove>,
+}
+
 /// Where an operator stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Status {
@@ -175,18 +187,9 @@ impl Past<'_> {
 }
 
 impl Operator {
-    /// Opens the directory of a venue, and goes on where it was left. `client` has the operator's Ethereum key, `secret` is the operator's session key of the genesis; `follower` stands at the
-    /// deployment.
-    pub async fn open(
-        path: &Path,
-        genesis: &Genesis,
-        client: Client,
-        secret: SecretKey,
-        mut follower: Follower,
-        mut orders: Box<dyn Orders>,
-        prove: Box<dyn Prove>,
-        options: Options,
-    ) -> Result<Self> {
+    /// Opens the directory of a venue, and goes on where it was left.
+    pub async fn open(path: &Path, genesis: &Genesis, parts: Parts, options: Options) -> Result<Self> {
+        let Parts { client, secret, mut follower, mut orders, prove } = parts;
         if genesis.deployment.contract != client.at.vault {
             let (expected, got) = (genesis.deployment.contract.to_string(), client.at.vault.to_string());
             return Err(Error::OtherVault { expected, got });

@@ -13,7 +13,9 @@ use alloy::{
 };
 use common::venue::{SEGMENT_KEY, START, Settled, account, genesis};
 use holdfast_exchange::Engine;
-use holdfast_operator::{Committed, Error, Event, Operator, Options, Prove, Queue, QueueEnd, Result, Stretch, Watch};
+use holdfast_operator::{
+    Committed, Error, Event, Operator, Options, Parts, Prove, Queue, QueueEnd, Result, Stretch, Watch,
+};
 use holdfast_protocol::{
     Amount, Command, KeyIndex, MarketId, Place, Price, Request, SecretKey, SelfTrade, Side, Size, TimeInForce,
     Withdraw, authority::Session, publication::digest_word,
@@ -116,8 +118,9 @@ impl Stage {
         let (end, queue) = Queue::new();
         let genesis = genesis(self.at.chain, self.at.vault);
         let (client, secret) = (self.operator.clone(), SecretKey::from_seed([1; 32]));
-        let (orders, prove, options) = (Box::new(queue), Box::new(StandIn), self.options.clone());
-        let operator = Operator::open(path, &genesis, client, secret, self.follower(), orders, prove, options).await?;
+        let parts =
+            Parts { client, secret, follower: self.follower(), orders: Box::new(queue), prove: Box::new(StandIn) };
+        let operator = Operator::open(path, &genesis, parts, self.options.clone()).await?;
         Ok((operator, end))
     }
 
@@ -308,19 +311,21 @@ async fn others_prove_too() {
     let requests = stage.trades();
     requests.iter().for_each(|request| end.send(*request).expect("there is room"));
     // Batches are committed, and a proof of the first alone is made elsewhere before this prover's is handed in.
-    let slow = Duration::from_millis(200);
     drop((operator, end));
     let (end, queue) = Queue::new();
     requests.iter().for_each(|request| end.send(*request).expect("there is room"));
     drop(end);
     let venue = genesis(stage.at.chain, stage.at.vault);
     let (client, secret) = (stage.operator.clone(), SecretKey::from_seed([1; 32]));
-    let (path, follower) = (stage.folder.path(), stage.follower());
-    let prove = Box::new(Slow(slow));
-    let options = stage.options.clone();
-    operator = Operator::open(path, &venue, client, secret, follower, Box::new(queue), prove, options)
-        .await
-        .expect("it opens");
+    let parts = Parts {
+        client,
+        secret,
+        follower: stage.follower(),
+        orders: Box::new(queue),
+        prove: Box::new(Slow(Duration::from_millis(200))),
+    };
+    let opened = Operator::open(stage.folder.path(), &venue, parts, stage.options.clone());
+    operator = opened.await.expect("it opens");
     for _ in 0..STEPS_MAX {
         operator.step().await.expect("a step");
         if operator.status().committed >= 3 {
