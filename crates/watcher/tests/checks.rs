@@ -129,7 +129,7 @@ fn flip_code(chain: &Chain, at: Address) {
 #[tokio::test]
 async fn the_bundled_key_is_asked_for_down_to_its_bytes() {
     let exported = export(LastKey::bundled()).expect("the bundled key is one for the contracts");
-    let segment_key = digest_word(&verifying_key().pre_hash.into());
+    let segment_key = digest_word(&verifying_key().pre_hash);
     let settled = Settled::proven(&exported.data, segment_key).await;
     let (venue, chain) = (named(&settled), &settled.chain);
     let checked = check(&venue, &chain.provider(), &Proofs::bundled()).await.expect("it is in order");
