@@ -24,8 +24,8 @@ use super::{
 use crate::{
     dir::pretty,
     error::{Error, Result, unexpected},
-    l1::{Access, Ethereum, Purse, Signing, Sources, Transaction, moment, transactions_text, write},
-    ui::{self, Ui, count, facts},
+    l1::{Access, Ethereum, Purse, Signing, Sources, Transaction, lines, moment, write},
+    ui::{self, Ui, count},
 };
 
 /// For so many seconds after the freeze debts are shown, and nobody exits.
@@ -96,7 +96,7 @@ impl Shown for Left {
         if let Some(out) = &self.out {
             rows.push(("proofs", format!("written to {}", out.display())));
         }
-        format!("{}{}  next: {}\n", facts(&rows), transactions_text(&self.transactions), self.next)
+        format!("{}  next: {}\n", lines(rows, &self.transactions), self.next)
     }
 }
 
