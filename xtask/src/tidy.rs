@@ -11,8 +11,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("prover", &["crypto", "protocol", "exchange", "circuit"]),
     ("settlement", &["crypto", "protocol"]),
     ("watcher", &["crypto", "protocol", "exchange", "circuit", "settlement"]),
+    ("operator", &["crypto", "protocol", "exchange", "circuit", "prover", "settlement"]),
     ("sim", &["crypto", "protocol"]),
-    ("cli", &["crypto", "protocol", "exchange", "circuit", "prover", "settlement", "watcher"]),
+    ("cli", &["crypto", "protocol", "exchange", "circuit", "prover", "settlement", "watcher", "operator"]),
     ("bench", &["crypto", "protocol", "exchange", "circuit", "prover", "cli"]),
 ];
 

@@ -51,6 +51,8 @@ pub enum Error {
     Venue(#[from] holdfast_settlement::VenueError),
     #[error(transparent)]
     Check(#[from] holdfast_watcher::CheckError),
+    #[error(transparent)]
+    Operator(#[from] holdfast_operator::Error),
     #[error("interrupted")]
     Interrupted { advice: String },
     /// The other end of a channel is gone: its own error says why.

@@ -357,7 +357,7 @@ impl Purse<'_> {
 }
 
 /// The key of a file: a Web3 keystore, or 64 hexadecimal digits; or that of the environment.
-fn signer(signing: &Signing) -> Result<PrivateKeySigner> {
+pub fn signer(signing: &Signing) -> Result<PrivateKeySigner> {
     let digits = |name: &str, text: &str| {
         let wrong =
             || unexpected(name, "a private key of 64 hexadecimal digits, or a Web3 keystore in JSON", "something else");

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use holdfast_cli::{
     commands::{
-        aggregate, audit, compact, demo, export_verifier, inspect, key, l1, prove, replay, verify, verify_final,
+        aggregate, audit, compact, demo, devnet, export_verifier, inspect, key, l1, prove, replay, verify, verify_final,
     },
     error::{Error, Result},
     flow::{ACCOUNTS_MAX, KEY_SEED_DEFAULT},
@@ -53,6 +53,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Subcommands {
     Demo(DemoArguments),
+    Devnet(devnet::Arguments),
     Replay(ReplayArguments),
     Prove(ProveArguments),
     Verify(VerifyArguments),
@@ -410,6 +411,7 @@ fn run(command: Subcommands, json: bool) -> Result<ExitCode> {
                 print_json(&report);
             }
         }
+        Subcommands::Devnet(arguments) => return devnet::command(arguments, json, ui),
         Subcommands::Replay(ReplayArguments { input, out, limit, batch, accounts, key_seed }) => {
             let source = replay::Source::File(input);
             let options = replay::Options { source, out, limit, batch_commands: batch as usize, accounts, key_seed };

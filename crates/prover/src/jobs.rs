@@ -27,6 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use alloy_primitives::U256;
 use holdfast_crypto::{
     Digest,
     field::{digest_decode, digest_encode},
@@ -45,7 +46,7 @@ pub use memory::Memory;
 pub use resources::{memory_peak_bytes, memory_peak_reset};
 
 /// What a job's encoding begins with: its format, so that no other hash of the project is a job's id.
-const DOMAIN: &[u8; 16] = b"holdfast job 1\0\0";
+const DOMAIN: &[u8; 16] = b"holdfast job 2\0\0";
 /// Most jobs that one job takes in.
 const INPUTS_MAX: usize = if LEAF_ARITY > NODE_ARITY { LEAF_ARITY } else { NODE_ARITY };
 
@@ -109,6 +110,8 @@ pub enum Work {
         /// The batch's published data.
         batch: ObjectId,
         root_old: Digest,
+        /// Where the polynomial of what the batch publishes is evaluated: it depends on the published data, and on what carries them.
+        z: U256,
         /// Which of the segments that the limits cut it into.
         index: u32,
         limits: SegmentLimits,
@@ -197,9 +200,10 @@ impl Job {
             ids.iter().for_each(|id| out.extend(id.0));
         };
         match work {
-            Work::Segment { batch, root_old, index, limits: SegmentLimits { rows, slots, signatures } } => {
+            Work::Segment { batch, root_old, z, index, limits: SegmentLimits { rows, slots, signatures } } => {
                 out.extend(batch.0);
                 out.extend(digest_encode(root_old));
+                out.extend(z.to_be_bytes::<32>());
                 for value in [*index as usize, *rows, *slots, *signatures] {
                     number(&mut out, value as u64);
                 }
@@ -229,10 +233,11 @@ impl Job {
         let work = match kind {
             Kind::Segment => {
                 let (batch, root_old) = (ObjectId(hash()?), digest_decode(&hash()?).ok()?);
+                let z = U256::from_be_bytes(hash()?);
                 let mut number = || -> Option<usize> { u64::from_be_bytes(take(8)?.try_into().ok()?).try_into().ok() };
                 let index = u32::try_from(number()?).ok()?;
                 let limits = SegmentLimits { rows: number()?, slots: number()?, signatures: number()? };
-                Work::Segment { batch, root_old, index, limits }
+                Work::Segment { batch, root_old, z, index, limits }
             }
             Kind::Leaf | Kind::First | Kind::Node => {
                 let data_before = if kind == Kind::Leaf { Some(digest_decode(&hash()?).ok()?) } else { None };

@@ -324,6 +324,16 @@ impl Poster {
         self.numbers("batches")
     }
 
+    /// The last batch of each proof that is kept.
+    pub fn proofs_kept(&self) -> Result<Vec<u64>> {
+        self.numbers("proofs")
+    }
+
+    /// Drops the proofs that are kept: others have become final in their place.
+    pub fn forget_proofs(&self) -> Result<()> {
+        self.numbers("proofs")?.into_iter().try_for_each(|last| journal::remove(&self.proof_path(last)))
+    }
+
     /// Takes charge of a batch: when this returns, it will be committed, also after a crash.
     pub fn commit(&self, publication: &Publication) -> Result<()> {
         if digest_of(&publication.chain).is_none() {
@@ -337,7 +347,7 @@ impl Poster {
         journal::write(&self.batch_path(publication.batch), &journal::encode_publication(publication))
     }
 
-    /// Takes charge of a proof.
+    /// Takes charge of a proof. It begins behind the last one that was taken, or behind the last final batch.
     pub fn finalise(&self, finality: &Finality) -> Result<()> {
         journal::write(&self.proof_path(finality.last), &journal::encode_finality(finality))
     }
@@ -375,7 +385,8 @@ impl Poster {
     async fn next(&self) -> Result<Option<Task>> {
         let (committed, finished) = self.state(BlockId::latest()).await?;
         let proofs = self.numbers("proofs")?;
-        if let Some(&last) = proofs.iter().rfind(|&&last| last > finished && last <= committed) {
+        // Each begins where the one before it ends.
+        if let Some(&last) = proofs.iter().find(|&&last| last > finished && last <= committed) {
             return Ok(Some(Task::Finalise(last)));
         }
         let next = committed + 1;

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use alloy_primitives::U256;
 use holdfast_circuit::{
     last::{LastKey, LastPublic},
     verify::verifying_key,
@@ -247,12 +248,12 @@ impl Task {
         let mut chain = Published::begin(&dir)?;
         for (record, proven) in batches.iter().zip(&proofs) {
             let (number, before) = (record.batch, chain.clone());
-            let published = chain.append(&dir, record)?;
+            let (published, z) = chain.append(&dir, record)?;
             for (index, file) in proven.segments.iter().enumerate() {
                 let what = || format!("batch {number}, {}", proof_record_name(number));
                 let object = ObjectId::from_hex(&file.sha256)
                     .ok_or_else(|| unexpected(what(), "hashes of 64 hexadecimal digits", &file.sha256))?;
-                let work = Work::Segment { batch: published, root_old: before.root, index: index as u32, limits };
+                let work = Work::Segment { batch: published, root_old: before.root, z, index: index as u32, limits };
                 let job = Job { key: KeyId::segment(&key), work }.id();
                 sources.push(Source { job, data_before: before.data });
                 segments.insert(job, (number, index));
@@ -317,8 +318,8 @@ impl Published {
         Ok(Self { root: dir.engine()?.root(), time: dir.genesis.time.get(), data: DIGEST_ZERO })
     }
 
-    /// Goes on over a batch, and returns the hash of its published data. The root is the one that is recorded: it is for a proof to say whether it follows.
-    pub(crate) fn append(&mut self, dir: &Dir, record: &BatchRecord) -> Result<ObjectId> {
+    /// Goes on over a batch, and returns the hash of its published data, and where their polynomial is evaluated (in a directory, as if they went to calldata). The root is the one that is recorded: it is for a proof to say whether it follows.
+    pub(crate) fn append(&mut self, dir: &Dir, record: &BatchRecord) -> Result<(ObjectId, U256)> {
         let number = record.batch;
         let batch = dir.batch(record)?;
         let published = ObjectId::of(&batch.encode());
@@ -332,9 +333,10 @@ impl Published {
             }
         }
         let time = TimeMs::new(self.time).expect("the time of a command, or of the genesis");
-        self.data = compress(&self.data, &Progress::end_in_calldata(&batch).digest(time));
+        let progress = Progress::end_in_calldata(&batch);
+        self.data = compress(&self.data, &progress.digest(time));
         self.root = record_root(record);
-        Ok(published)
+        Ok((published, progress.z))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod aggregate;
 pub mod audit;
 pub mod compact;
 pub mod demo;
+pub mod devnet;
 pub mod export_verifier;
 pub mod inspect;
 pub mod key;

@@ -50,11 +50,16 @@ impl Wallets {
         let domain = Self::DEPLOYMENT.domain();
         let wallet = |account| {
             let account = AccountId::new(account).expect("replays have far fewer accounts than there may be");
-            let secret = SecretKey::from_seed(hash(&[KEY_TAG, &account.get().to_le_bytes(), seed.as_bytes()]));
+            let secret = Self::secret(seed, account);
             let public_key = secret.public_key();
             Wallet { public_key, session: Session::new(secret, &domain, account, Self::KEY, GENERATION) }
         };
         Self((0..FIRST_TRADER.get() + traders).into_par_iter().map(wallet).collect())
+    }
+
+    /// The secret of an account's session key.
+    pub fn secret(seed: &str, account: AccountId) -> SecretKey {
+        SecretKey::from_seed(hash(&[KEY_TAG, &account.get().to_le_bytes(), seed.as_bytes()]))
     }
 
     /// # Panics

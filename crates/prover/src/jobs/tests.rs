@@ -21,7 +21,8 @@ const POLL: Duration = Duration::from_millis(2);
 
 fn segment(index: u32) -> Job {
     let limits = SegmentLimits { rows: 1, slots: 2, signatures: 3 };
-    let work = Work::Segment { batch: ObjectId::of(b"a batch"), root_old: DIGEST_ZERO, index, limits };
+    let z = U256::from(0x1234_5678_u64);
+    let work = Work::Segment { batch: ObjectId::of(b"a batch"), root_old: DIGEST_ZERO, z, index, limits };
     Job { key: KEY, work }
 }
 

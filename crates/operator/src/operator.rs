@@ -1,0 +1,674 @@
+//! The loop.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use alloy_primitives::{B256, U256};
+use holdfast_exchange::{Engine, Event as EngineEvent, Refusal, sequencer::Sequencer};
+use holdfast_protocol::{
+    AccountId, Batch, Command, Genesis, Instruction, KeyIndex, Outcome, Request, SecretKey, Time, TimeMs,
+    authority::Session,
+    batch::BATCH_NUMBER_MAX,
+    command::INBOX,
+    limits,
+    publication::{WORD_BYTES, digest_word},
+};
+use holdfast_settlement::{
+    Client, Follower, Poster, Publication,
+    contracts::IRollup,
+    follower::{Event as L1, Located},
+    poster::{self, Carrier, Progress, Task},
+    publication::{digest_of, forced, point},
+};
+
+use crate::{
+    Asked, Committed, Error, Event, Orders, Prove, Result,
+    records::{Entry, Records},
+    worker::{Given, Worker},
+};
+
+/// Closed batches that may wait for Ethereum; then no more requests are taken.
+const UNPOSTED_MAX: u64 = 64;
+/// Payouts of one transaction: some 100,000 gas each at first.
+const PAYOUTS_MAX: usize = 64;
+/// Transactions of the poster in one step, on a chain that mines at once.
+const POSTS_MAX: usize = 256;
+/// The session key with which the operator signs the time.
+const TIME_KEY: u32 = 0;
+const PAYOUT_PLACE: u32 = limits::PAYOUTS;
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// A batch is closed when it has so many commands,
+    pub batch_commands: usize,
+    /// or when it was open for so long.
+    pub batch_age: Duration,
+    pub carrier: Carrier,
+    pub poster: poster::Options,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            batch_commands: 1 << 14,
+            batch_age: Duration::from_secs(60),
+            carrier: Carrier::Cheapest,
+            poster: poster::Options::default(),
+        }
+    }
+}
+
+/// A batch that is not final yet, or was not when this operator started.
+struct Closed {
+    batch: Arc<Batch>,
+    root: holdfast_crypto::Digest,
+    time: TimeMs,
+    publication: Publication,
+}
+
+/// A withdrawal that was carried out.
+#[derive(Debug, Clone, Copy)]
+struct Payout {
+    account: AccountId,
+    amount: u128,
+    head_before: B256,
+}
+
+/// What the contracts have said, each with its block, so that it can be taken back.
+#[derive(Debug, Default)]
+struct Seen {
+    entries: BTreeMap<u64, (u64, Instruction)>,
+    commits: BTreeMap<u64, (u64, B256, B256)>,
+    /// By batch: block, and payouts up to it.
+    finals: BTreeMap<u64, (u64, u64)>,
+    paid: BTreeMap<u64, u64>,
+}
+
+/// What an operator works with.
+pub struct Parts {
+    /// With the operator's Ethereum key, which nobody else sends transactions with.
+    pub client: Client,
+    /// The operator's session key of the genesis.
+    pub secret: SecretKey,
+    /// Of this deployment.
+    pub follower: Follower,
+    pub orders: Box<dyn Orders>,
+    pub prove: Box<dyn Prove>,
+}
+
+/// Where an operator stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Status {
+    pub batches: u64,
+    pub committed: u64,
+    #[serde(rename = "final")]
+    pub finished: u64,
+    /// Commands in the open batch.
+    pub open_commands: u64,
+    /// Entries of the inbox, and those that were carried out.
+    pub inbox: u64,
+    pub served: u64,
+    /// Payouts under the last final root, and those that were paid.
+    pub payouts: u64,
+    pub paid: u64,
+    /// There will be no more requests.
+    pub orders_ended: bool,
+}
+
+impl Status {
+    /// Whether nothing is left to do until somebody asks for something.
+    pub fn is_idle(&self) -> bool {
+        self.orders_ended
+            && self.open_commands == 0
+            && self.served == self.inbox
+            && self.finished == self.batches
+            && self.paid == self.payouts
+    }
+}
+
+pub struct Operator {
+    records: Records,
+    options: Options,
+    client: Client,
+    follower: Follower,
+    poster: Poster,
+    sequencer: Sequencer,
+    session: Session,
+    operator: AccountId,
+    orders: Box<dyn Orders>,
+    orders_ended: bool,
+    seen: Seen,
+    /// Every entry of the inbox that was carried out, and every withdrawal.
+    served: Vec<Instruction>,
+    payouts: Vec<Payout>,
+    payout_head: B256,
+    closed: BTreeMap<u64, Closed>,
+    fills: u64,
+    opened: Option<Instant>,
+    /// Milliseconds of the chain's last block.
+    now: u64,
+    worker: Option<Worker>,
+    /// The last batch that the prover was given; and where its proofs end, from that on behind which it began.
+    given: u64,
+    proven: BTreeSet<u64>,
+    paying: BTreeSet<u64>,
+    told: Vec<Event>,
+    /// After an error in the middle of a change, nothing may go on.
+    broken: bool,
+}
+
+/// What carrying out an instruction adds, in the present and when the past is told.
+struct Past<'a> {
+    served: &'a mut Vec<Instruction>,
+    payouts: &'a mut Vec<Payout>,
+    payout_head: &'a mut B256,
+    fills: &'a mut u64,
+    orders: &'a mut dyn Orders,
+}
+
+impl Past<'_> {
+    fn take(&mut self, engine: &Engine, instruction: &Instruction, outcome: Outcome) -> Result<()> {
+        if instruction.is_forced() {
+            self.served.push(*instruction);
+        }
+        if let (Command::Withdraw(withdraw), Outcome::Accepted) = (&instruction.command, outcome) {
+            let (account, amount) = (withdraw.account, withdraw.amount.get());
+            self.payouts.push(Payout { account, amount, head_before: *self.payout_head });
+        }
+        *self.payout_head = digest_word(&engine.store().session(limits::BRIDGE, PAYOUT_PLACE).head);
+        let filled = engine.events().iter().filter(|event| matches!(event, EngineEvent::Filled { .. }));
+        *self.fills += filled.count() as u64;
+        self.orders.carried_out(engine, instruction, outcome).map_err(Error::Orders)
+    }
+}
+
+impl Operator {
+    /// Opens the directory of a venue, and goes on where it was left.
+    pub async fn open(path: &Path, genesis: &Genesis, parts: Parts, options: Options) -> Result<Self> {
+        let Parts { client, secret, mut follower, mut orders, prove } = parts;
+        if genesis.deployment.contract != client.at.vault {
+            let (expected, got) = (genesis.deployment.contract.to_string(), client.at.vault.to_string());
+            return Err(Error::OtherVault { expected, got });
+        }
+        let mut records = Records::open(path, genesis)?;
+        let poster_options = poster::Options { carrier: options.carrier, ..options.poster.clone() };
+        let poster = Poster::open(client.clone(), &path.join("poster"), poster_options)?;
+        let finished = client.batch_final().await?;
+
+        let (mut served, mut payouts, mut payout_head, mut fills) = (Vec::new(), Vec::new(), B256::ZERO, 0);
+        let mut past = Past {
+            served: &mut served,
+            payouts: &mut payouts,
+            payout_head: &mut payout_head,
+            fills: &mut fills,
+            orders: orders.as_mut(),
+        };
+        let mut engine = Engine::new(genesis)?;
+        // What was handed to the poster is proven, whether it is final yet or not.
+        let handed = poster.proofs_kept()?.into_iter().chain([finished]).max().unwrap_or(finished);
+        let mut start = (handed == 0).then(|| engine.clone());
+        let (mut closed, mut number) = (BTreeMap::new(), 0);
+        while let Some(batch) = records.batch(number + 1)? {
+            number += 1;
+            replay(&mut engine, &batch, |engine, at, outcome| past.take(engine, &batch.instructions[at], outcome))?;
+            if number == handed {
+                start = Some(engine.clone());
+            }
+            if number > finished {
+                closed.insert(number, Closed::new(batch, &engine)?);
+            }
+        }
+        let behind = Error::Behind { path: path.to_owned(), expected: handed, got: number };
+        let start = start.ok_or(behind)?;
+        *past.fills = 0;
+        let mut sequencer = Sequencer::new(engine);
+        for entry in records.reopen(number + 1)? {
+            let (instruction, outcome) = match entry {
+                Entry::Signed(request) => (request.instruction, sequencer.submit(&request)?),
+                Entry::Forced(instruction) => (instruction, sequencer.force(&instruction)?),
+            };
+            past.take(sequencer.engine(), &instruction, outcome)?;
+        }
+        let key = KeyIndex::new(TIME_KEY).expect("the first key is one");
+        let operator = genesis.operator;
+        let at = sequencer.engine().store().session_of((operator, key));
+        let session = Session::resume(secret, key, at.sequence, at.head);
+        let worker = Some(Worker::start(start, prove)?);
+        follower.rewind(holdfast_settlement::follower::Cursor::new(client.at.clone()));
+        let opened = (!sequencer.instructions().is_empty()).then(Instant::now);
+        let mut this = Self {
+            records,
+            options,
+            client,
+            follower,
+            poster,
+            sequencer,
+            session,
+            operator,
+            orders,
+            orders_ended: false,
+            seen: Seen::default(),
+            served,
+            payouts,
+            payout_head,
+            closed,
+            fills,
+            opened,
+            now: 0,
+            worker,
+            given: handed,
+            proven: BTreeSet::from([handed]),
+            paying: BTreeSet::new(),
+            told: Vec::new(),
+            broken: false,
+        };
+        this.follow().await?;
+        // What was on disk, and not yet in the poster's hands, when the operator was last stopped.
+        let committed = this.client.batch_committed().await?;
+        for (_, closed) in this.closed.range(committed + 1..) {
+            this.poster.commit(&closed.publication)?;
+        }
+        this.told.clear();
+        Ok(this)
+    }
+
+    pub fn engine(&self) -> &Engine {
+        self.sequencer.engine()
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.records.path().to_owned()
+    }
+
+    pub fn status(&self) -> Status {
+        let last =
+            |map: &BTreeMap<u64, (u64, u64)>| map.last_key_value().map(|(&batch, &(_, payouts))| (batch, payouts));
+        let (finished, payouts) = last(&self.seen.finals).unwrap_or_default();
+        Status {
+            batches: self.engine().system().batches.into(),
+            committed: self.seen.commits.last_key_value().map_or(0, |(&batch, _)| batch),
+            finished,
+            open_commands: self.sequencer.instructions().len() as u64,
+            inbox: self.seen.entries.last_key_value().map_or(0, |(&index, _)| index + 1),
+            served: self.served.len() as u64,
+            payouts,
+            paid: self.seen.paid.len() as u64,
+            orders_ended: self.orders_ended,
+        }
+    }
+
+    /// Seconds of the chain's last block, as of the last step.
+    pub fn now(&self) -> u64 {
+        self.now / 1_000
+    }
+
+    /// One round. What it tells happened in this order. After an error that [`Error::is_passing`], call it again.
+    pub async fn step(&mut self) -> Result<Vec<Event>> {
+        if self.broken {
+            return Err(Error::Stopped);
+        }
+        let done = self.round().await;
+        match done {
+            Ok(()) => Ok(std::mem::take(&mut self.told)),
+            Err(error) => {
+                self.broken = !error.is_passing();
+                Err(error)
+            }
+        }
+    }
+
+    /// What happened in a round that ended with an error.
+    pub fn told(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// Ends the prover after the proof in work.
+    pub fn end(mut self) {
+        if let Some(worker) = self.worker.take() {
+            let _prove = worker.end();
+        }
+    }
+
+    async fn round(&mut self) -> Result<()> {
+        self.follow().await?;
+        self.serve()?;
+        self.take_orders()?;
+        if self.is_due() {
+            self.close()?;
+        }
+        let idle = self.post().await?;
+        self.prove().await?;
+        if idle { self.pay().await } else { Ok(()) }
+    }
+
+    /// What the contracts have said since.
+    async fn follow(&mut self) -> Result<()> {
+        let step = self.follower.catch_up().await?;
+        if let Some(from) = step.undone_from() {
+            let Seen { entries, commits, finals, paid } = &mut self.seen;
+            entries.retain(|_, (block, _)| *block < from);
+            commits.retain(|_, (block, ..)| *block < from);
+            finals.retain(|_, (block, _)| *block < from);
+            paid.retain(|_, block| *block < from);
+            self.paying.clear();
+        }
+        for located in step.events {
+            self.hear(located)?;
+        }
+        if let Some(block) = self.follower.cursor().next().checked_sub(1) {
+            self.now = self.follower.time_of(block).await? * 1_000;
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, Located { block, event, .. }: Located) -> Result<()> {
+        match event {
+            L1::Appended { index, blocks, .. } => {
+                let reason = || format!("{} blocks that no command has", blocks.len());
+                let instruction = forced(&blocks).ok_or_else(|| Error::Entry { index, reason: reason() })?;
+                let place = usize::try_from(index).unwrap_or(usize::MAX);
+                if self.served.get(place).is_some_and(|served| *served != instruction) {
+                    return Err(Error::InboxChanged { index });
+                }
+                self.seen.entries.insert(index, (block, instruction));
+            }
+            L1::Committed(commit) => {
+                if let Some(closed) = self.closed.get(&commit.batch)
+                    && B256::from(closed.publication.chain) != commit.chain
+                {
+                    let (expected, got) = (B256::from(closed.publication.chain).to_string(), commit.chain.to_string());
+                    return Err(Error::Foreign { batch: commit.batch, expected, got });
+                }
+                self.seen.commits.insert(commit.batch, (block, commit.commitment, commit.digest));
+                self.told.push(Event::Committed { batch: commit.batch, blobs: commit.blobs });
+            }
+            L1::Final { batch, payouts, .. } => {
+                self.seen.finals.insert(batch, (block, payouts));
+                self.closed.retain(|&number, _| number > batch);
+                self.told.push(Event::Final { batch });
+            }
+            L1::Removed { first, last } => return Err(Error::Removed { first, last }),
+            L1::Paid { index, .. } => {
+                self.seen.paid.insert(index, block);
+                self.paying.remove(&index);
+            }
+            L1::Frozen { batch, .. } => return Err(Error::Frozen { batch }),
+            L1::DebtShown { .. } | L1::Exited { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Carries out what the inbox has.
+    fn serve(&mut self) -> Result<()> {
+        while self.has_room() {
+            let next = self.engine().store().session_of(INBOX).sequence;
+            let Some(&(_, instruction)) = self.seen.entries.get(&u64::from(next)) else { return Ok(()) };
+            if self.sequencer.instructions().len() >= self.options.batch_commands {
+                self.close()?;
+                continue;
+            }
+            let outcome = self.sequencer.force(&instruction)?;
+            self.carried_out(&[(Entry::Forced(instruction), instruction, outcome)])?;
+            let account = instruction.command.signer().get();
+            self.told.push(Event::Served { index: next.into(), account, outcome: shown(outcome) });
+        }
+        Ok(())
+    }
+
+    /// Lets requests in until the batch is full, or there are none.
+    fn take_orders(&mut self) -> Result<()> {
+        while !self.orders_ended && self.has_room() {
+            let room = self.options.batch_commands.saturating_sub(self.sequencer.instructions().len());
+            if room == 0 {
+                break;
+            }
+            let requests = match self.orders.next(self.sequencer.engine(), room).map_err(Error::Orders)? {
+                Asked::Requests(requests) => requests,
+                Asked::Nothing => break,
+                Asked::End => {
+                    self.orders_ended = true;
+                    break;
+                }
+            };
+            // One by one: whoever asks may see in the engine what became of each.
+            for request in &requests {
+                self.submit(request)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, request: &Request) -> Result<()> {
+        match self.sequencer.submit(request) {
+            Ok(outcome) => self.carried_out(&[(Entry::Signed(*request), request.instruction, outcome)]),
+            Err(Refusal::BatchFull) => {
+                self.close()?;
+                let outcome = self.sequencer.submit(request)?;
+                self.carried_out(&[(Entry::Signed(*request), request.instruction, outcome)])
+            }
+            Err(refusal) => self.orders.refused(request, refusal).map_err(Error::Orders),
+        }
+    }
+
+    /// What was carried out is noted before anybody hears of it.
+    fn carried_out(&mut self, done: &[(Entry, Instruction, Outcome)]) -> Result<()> {
+        let number = u64::from(self.engine().system().batches) + 1;
+        let entries: Vec<Entry> = done.iter().map(|(entry, ..)| *entry).collect();
+        self.records.append(number, &entries)?;
+        self.opened.get_or_insert_with(Instant::now);
+        let Self { served, payouts, payout_head, fills, orders, sequencer, .. } = self;
+        let mut past = Past { served, payouts, payout_head, fills, orders: orders.as_mut() };
+        done.iter().try_for_each(|(_, instruction, outcome)| past.take(sequencer.engine(), instruction, *outcome))
+    }
+
+    fn has_room(&self) -> bool {
+        let committed = self.seen.commits.last_key_value().map_or(0, |(&batch, _)| batch);
+        u64::from(self.engine().system().batches).saturating_sub(committed) < UNPOSTED_MAX
+    }
+
+    fn is_due(&self) -> bool {
+        let commands = self.sequencer.instructions().len();
+        let old = self.opened.is_some_and(|opened| opened.elapsed() >= self.options.batch_age);
+        commands > 0 && self.has_room() && (commands >= self.options.batch_commands || old || self.orders_ended)
+    }
+
+    /// Ends the batch at Ethereum's time, and hands it to the poster.
+    fn close(&mut self) -> Result<()> {
+        let batches = self.engine().system().batches;
+        if batches == BATCH_NUMBER_MAX {
+            return Err(Error::BatchesUsedUp(batches));
+        }
+        let now = self.now.max(self.engine().system().time);
+        let time = TimeMs::new(now).map_err(|error| Error::Session(error.to_string()))?;
+        let request = self.session.request(Command::Time(Time { sender: self.operator, time }));
+        let outcome = match self.sequencer.submit(&request) {
+            Ok(outcome) => outcome,
+            Err(refusal) => return Err(Error::Session(refusal.to_string())),
+        };
+        if outcome != Outcome::Accepted {
+            return Err(Error::Session(shown(outcome)));
+        }
+        self.carried_out(&[(Entry::Signed(request), request.instruction, outcome)])?;
+        let (batch, _) = self.sequencer.close_batch();
+        self.records.close(&batch)?;
+        let number = u64::from(batch.header.number);
+        let closed = Closed::new(batch, self.sequencer.engine())?;
+        self.poster.commit(&closed.publication)?;
+        let Closed { batch, root, publication, .. } = &closed;
+        let count = |of: &dyn Fn(&(&Instruction, &Outcome)) -> bool| {
+            batch.instructions.iter().zip(&batch.outcomes).filter(of).count() as u64
+        };
+        self.told.push(Event::Closed {
+            batch: number,
+            commands: batch.instructions.len() as u64,
+            rejected: count(&|(_, outcome)| **outcome != Outcome::Accepted),
+            forced: count(&|(instruction, _)| instruction.is_forced()),
+            fills: std::mem::take(&mut self.fills),
+            bytes: (publication.words.len() * WORD_BYTES) as u64,
+            root: digest_word(root).to_string(),
+            time: publication.time,
+        });
+        self.closed.insert(number, closed);
+        self.opened = None;
+        Ok(())
+    }
+
+    /// Batches and proofs, as far as the chain takes them now. Says whether no transaction is under way.
+    async fn post(&mut self) -> Result<bool> {
+        for _ in 0..POSTS_MAX {
+            match self.poster.step().await? {
+                Progress::Idle => return Ok(true),
+                Progress::Waiting { .. } => return Ok(false),
+                Progress::TooDear { task, .. } => {
+                    self.told.push(Event::TooDear { task });
+                    return Ok(false);
+                }
+                Progress::Sent { task, hash, blobs } => {
+                    self.told.push(Event::Sent { task, hash: hash.to_string(), blobs });
+                }
+                Progress::Mined { task, block, gas, .. } => self.told.push(Event::Mined { task, block, gas }),
+                Progress::Displaced { task: Task::Finalise(batch) } => self.told.push(Event::ProvenByOthers { batch }),
+                Progress::Displaced { .. } => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Gives the prover what is committed, and the poster what is proven.
+    async fn prove(&mut self) -> Result<()> {
+        self.follow().await?;
+        self.start_anew_behind_others()?;
+        let Some(worker) = &mut self.worker else { return Ok(()) };
+        while let Some(&(_, commitment, digest)) = self.seen.commits.get(&(self.given + 1))
+            && let Some(closed) = self.closed.get(&(self.given + 1))
+        {
+            let number = self.given + 1;
+            let chain = closed.publication.chain;
+            let z = point(&commitment, &chain).unwrap_or(U256::ZERO);
+            let committed = Committed { batch: Arc::clone(&closed.batch), z, time: closed.time, root: closed.root };
+            let expected = digest_word(&committed.digest());
+            if digest != expected {
+                let (expected, got) = (expected.to_string(), digest.to_string());
+                return Err(Error::Foreign { batch: number, expected, got });
+            }
+            worker.take(committed);
+            self.given = number;
+        }
+        for given in worker.given()? {
+            match given {
+                Given::Event(event) => self.told.push(event),
+                Given::Failed(error) => return Err(error),
+                Given::Last(finality) => {
+                    self.poster.finalise(&finality)?;
+                    self.proven.insert(finality.last);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// If somebody else has made batches final, in other stretches than those of this prover, what it has begun does not fit any more.
+    fn start_anew_behind_others(&mut self) -> Result<()> {
+        let Some((&finished, _)) = self.seen.finals.last_key_value() else { return Ok(()) };
+        if self.proven.contains(&finished) || self.proven.first() > Some(&finished) {
+            return Ok(());
+        }
+        let Some(worker) = self.worker.take() else { return Ok(()) };
+        let prove = worker.end().ok_or_else(|| Error::Prover("it did not come back".into()))?;
+        self.poster.forget_proofs()?;
+        let mut engine = Engine::new(self.records.genesis())?;
+        for number in 1..=finished {
+            let behind = Error::Behind { path: self.path(), expected: finished, got: number - 1 };
+            let batch = self.records.batch(number)?.ok_or(behind)?;
+            replay(&mut engine, &batch, |_, _, _| Ok(()))?;
+        }
+        self.worker = Some(Worker::start(engine, prove)?);
+        self.given = finished;
+        self.proven = BTreeSet::from([finished]);
+        self.told.push(Event::ProvenByOthers { batch: finished });
+        Ok(())
+    }
+
+    /// Makes final withdrawals claimable, from the last backwards.
+    async fn pay(&mut self) -> Result<()> {
+        let Some((&finished, &(_, count))) = self.seen.finals.last_key_value() else { return Ok(()) };
+        if self.seen.paid.len() + self.paying.len() >= usize::try_from(count).unwrap_or(usize::MAX) {
+            return Ok(());
+        }
+        let unpaid = |index: &u64| !self.seen.paid.contains_key(index) && !self.paying.contains(index);
+        let due: Vec<u64> = (0..count).rev().filter(unpaid).take(PAYOUTS_MAX).collect();
+        // A proof that is not seen yet would put others before them.
+        if due.is_empty() || self.client.batch_final().await? != finished {
+            return Ok(());
+        }
+        let (mut payouts, mut sum) = (Vec::new(), 0);
+        for &index in &due {
+            let payout = usize::try_from(index).ok().and_then(|index| self.payouts.get(index));
+            let Some(&Payout { account, amount, head_before }) = payout else {
+                let (expected, got) = (format!("{count} payouts"), format!("{}", self.payouts.len()));
+                return Err(Error::Foreign { batch: finished, expected, got });
+            };
+            sum += amount;
+            let account = U256::from(account.get());
+            payouts.push(IRollup::Payout { account, amount: U256::from(amount), headBefore: head_before });
+        }
+        let receipt = self.client.pay(payouts).await?;
+        self.paying.extend(&due);
+        self.told.push(Event::Paid { payouts: due.len() as u64, amount: sum.to_string(), gas: receipt.gas_used });
+        Ok(())
+    }
+}
+
+impl Closed {
+    /// A batch with whose end the engine stands.
+    fn new(batch: Batch, engine: &Engine) -> Result<Self> {
+        let time = TimeMs::new(engine.system().time).map_err(|error| Error::Session(error.to_string()))?;
+        let publication = Publication::of(&batch, time);
+        debug_assert!(digest_of(&publication.chain).is_some(), "what was hashed here is a digest");
+        Ok(Self { batch: Arc::new(batch), root: engine.root(), time, publication })
+    }
+}
+
+/// Carries out a batch from disk again.
+fn replay(
+    engine: &mut Engine,
+    batch: &Batch,
+    mut told: impl FnMut(&Engine, usize, Outcome) -> Result<()>,
+) -> Result<()> {
+    let number = u64::from(batch.header.number);
+    let mut first_error = None;
+    let replayed = engine.replay(&batch.instructions, |engine, at, got| {
+        let expected = got;
+        let got = batch.outcomes[at];
+        let done = if expected == got {
+            told(engine, at, expected)
+        } else {
+            Err(Error::Outcome { batch: number, instruction: at, expected, got })
+        };
+        if let Err(error) = done {
+            first_error.get_or_insert(error);
+        }
+    });
+    if let Some(error) = first_error {
+        return Err(error);
+    }
+    match replayed {
+        Ok(_) => Ok(()),
+        Err((_, refusal)) => Err(refusal.into()),
+    }
+}
+
+fn shown(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Accepted => "accepted".into(),
+        Outcome::Rejected(reject) => format!("rejected: {reject:?}"),
+    }
+}
