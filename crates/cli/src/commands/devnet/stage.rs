@@ -363,7 +363,7 @@ async fn make(options: &Options, setup: &Setup, wallet: &Wallet, flow: &Flow, to
     let reader = create_reader(wallet).await?;
     told.progress("contracts: verifier, and its key".into());
     let key = export(LastKey::bundled()).map_err(|error| unexpected("the bundled key", "one for contracts", error))?;
-    let verifier = create_verifier(wallet, &key.data).await?;
+    let verifier = create_verifier(wallet, key.data_contracts(), key.commitment.into()).await?;
     told.progress("contracts: vault, inbox, rollup, escape, council".into());
     let plan = plan(wallet).await?;
     let (_, _, time) = head(&wallet.provider).await?;
