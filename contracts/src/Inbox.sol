@@ -8,8 +8,8 @@ import {ICouncil, IInbox, IRollup, IVault} from "./Settlement.sol";
 /// @title Deposits, and what the venue cannot refuse to hear.
 /// @notice Every entry is one that the rules can carry out or refuse; that the venue consumes it is what the rollup and the escape see to.
 contract Inbox is IInbox {
-    /// @dev `sequence` in the state is below this.
-    uint256 private constant ENTRIES_MAX = 1 << 30;
+    /// @dev `sequence` in the state, which counts them, has 30 bits.
+    uint256 private constant ENTRIES_MAX = (1 << 30) - 1;
     uint256 private constant AMOUNT_END = 1 << 80;
     uint256 private constant PRICE_END = 1 << 32;
     uint256 private constant SIZE_END = 1 << 40;

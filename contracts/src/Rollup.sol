@@ -29,6 +29,10 @@ contract Rollup is IRollup {
     uint256 private constant ACCOUNTS = 1 << 20;
     /// @dev Three cells of 28 bits.
     uint256 private constant PAYOUT_END = 1 << 84;
+    /// @dev `sequence` in the state has 30 bits.
+    uint256 private constant PAYOUTS_MAX = (1 << 30) - 1;
+    /// @dev The venue's last moment: three limbs of 14 bits.
+    uint256 private constant LIMB = (1 << 14) - 1;
 
     struct Parts {
         IVault vault;
@@ -55,8 +59,8 @@ contract Rollup is IRollup {
         uint64 committedAt;
     }
 
-    /// @dev Payouts `from` to `to - 1` are final and unpaid; `head` is that after the last of them.
-    struct Unpaid {
+    /// @dev Payouts `from` to `to - 1` of those that became final at once are unpaid; `head` is that after the last of them, 0 if none is.
+    struct Run {
         uint64 from;
         uint64 to;
         bytes32 head;
@@ -84,7 +88,7 @@ contract Rollup is IRollup {
     uint256 public payoutCount;
     bytes32 public payoutHead;
     mapping(uint256 batch => Batch) public batches;
-    Unpaid[] private _unpaid;
+    Run[] private _runs;
 
     event VerifierSet(address indexed verifier, bytes32 segmentKey);
     event OperatorSet(address indexed operator);
@@ -108,12 +112,14 @@ contract Rollup is IRollup {
     error InboxHeadWrong(bytes32 expected, bytes32 got);
     /// @notice This entry was due.
     error EntryLeftOut(uint256 index);
-    /// @notice There are fewer payouts than before, or another chain of as many.
+    /// @notice There are fewer payouts than before, or another chain of as many; or more than there can be.
     error PayoutsWrong(uint256 got);
     error NothingToRemove();
     error TooEarly(uint256 notBefore);
-    error NothingToPay();
-    /// @notice It is not the last unpaid payout.
+    error NoRun(uint256 run, uint256 runs);
+    /// @notice All of this run is paid.
+    error NothingToPay(uint256 run);
+    /// @notice It is not the last unpaid payout of its run.
     error PayoutWrong(uint256 index);
 
     modifier running() {
@@ -147,12 +153,11 @@ contract Rollup is IRollup {
 
         bytes32 root_ = genesis.root;
         System memory system = parts.reader.readSystem(root_, genesis.system);
-        Bridge memory bridge = parts.reader.readBridge(root_, genesis.bridge);
+        parts.reader.readBridge(root_, genesis.bridge);
         bytes32 domain = parts.reader.readDeployment(root_, genesis.deployment);
         require(domain == parts.inbox.domain() && system.registrar == Cells.BRIDGE, GenesisWrong());
-        require(system.deposits == 0 && system.batches == 0, GenesisWrong());
-        require(bridge.inboxCount == 0 && bridge.inboxHead == parts.inbox.headAt(0), GenesisWrong());
-        require(bridge.payoutCount == 0 && bridge.payoutHead == 0, GenesisWrong());
+        require(system.deposits == 0 && system.batches == 0 && system.unsealed == 0, GenesisWrong());
+        _checkBridge(genesis.bridge, parts.inbox.headAt(0));
         (root, timeFinal, finalSince) = (root_, uint64(system.time), block.timestamp);
     }
 
@@ -199,23 +204,26 @@ contract Rollup is IRollup {
     }
 
     /// @inheritdoc IRollup
-    /// @dev Not while there is a pause, which keeps proofs out; and no time of the last one counts.
+    /// @dev Not while there is a pause, which keeps proofs out; and nobody but the operator before the proof window is over again after one.
     function remove() external running {
         uint256 first = batchFinal + 1;
         uint256 last = batchCommitted;
         require(first <= last, NothingToRemove());
-        uint256 since = batches[first].committedAt;
-        uint256 pauseEnd = council.pauseEnd();
-        if (pauseEnd > since) since = pauseEnd;
-        require(block.timestamp > since + PROOF_WINDOW, TooEarly(since + PROOF_WINDOW));
+        if (msg.sender != operator) {
+            uint256 since = batches[first].committedAt;
+            uint256 pauseEnd = council.pauseEnd();
+            if (pauseEnd > since) since = pauseEnd;
+            require(block.timestamp > since + PROOF_WINDOW, TooEarly(since + PROOF_WINDOW));
+        }
         batchCommitted = first - 1;
         emit Removed(first, last);
     }
 
     /// @inheritdoc IRollup
-    function pay(Payout[] calldata payouts) external {
+    function pay(uint256 run, Payout[] calldata payouts) external {
+        require(run < _runs.length, NoRun(run, _runs.length));
         for (uint256 i = 0; i < payouts.length; i++) {
-            _pay(payouts[i]);
+            _pay(run, payouts[i]);
         }
     }
 
@@ -237,13 +245,31 @@ contract Rollup is IRollup {
         _setOperator(operator_);
     }
 
-    /// @notice The last run of final payouts of which some are unpaid: numbers, and the head after the last of them. `runs` is how many there are; if none, the rest is 0.
-    function unpaid() external view returns (uint256 runs, uint256 from, uint256 to, bytes32 head) {
-        runs = _unpaid.length;
-        if (runs > 0) {
-            Unpaid storage last = _unpaid[runs - 1];
-            (from, to, head) = (last.from, last.to, last.head);
-        }
+    /// @inheritdoc IRollup
+    function runs() external view returns (uint256) {
+        return _runs.length;
+    }
+
+    /// @inheritdoc IRollup
+    function unpaid(uint256 run) external view returns (uint256 from, uint256 to, bytes32 head) {
+        require(run < _runs.length, NoRun(run, _runs.length));
+        Run storage due = _runs[run];
+        return (due.from, due.to, due.head);
+    }
+
+    /// @dev The bridge's two slots as a genesis has them: the inbox is live for good, with nobody's key, and has absorbed nothing; the payouts' are empty, and so are those of the bridge's
+    /// other two keys, which are the sibling that comes first. (The reader has seen that the opening is of the root.)
+    function _checkBridge(bytes memory opening, bytes32 start) private pure {
+        bytes32 empty = compress(0, 0);
+        empty = compress(empty, empty);
+        bytes32[9] memory expected;
+        expected[0] = bytes32(uint256(1) << 224);
+        expected[1] = bytes32(uint256(1));
+        expected[2] = bytes32((LIMB << 224) | (LIMB << 192) | (LIMB << 160) | (1 << 96)) | (start >> 192);
+        expected[3] = start << 64;
+        expected[8] = compress(empty, empty);
+        bytes32[9] memory got = abi.decode(opening, (bytes32[9]));
+        require(keccak256(abi.encode(got)) == keccak256(abi.encode(expected)), GenesisWrong());
     }
 
     function _setVerifier(IVerifier verifier_, bytes32 segmentKey_) private {
@@ -319,28 +345,24 @@ contract Rollup is IRollup {
         uint256 to = bridge.payoutCount;
         bytes32 head = bridge.payoutHead;
         require(to > from || (to == from && head == payoutHead), PayoutsWrong(to));
+        require(to <= PAYOUTS_MAX, PayoutsWrong(to));
         if (to == from) return;
         payoutCount = to;
         payoutHead = head;
-        _unpaid.push(Unpaid(uint64(from), uint64(to), head));
+        _runs.push(Run(uint64(from), uint64(to), head));
     }
 
-    /// @dev Pays the last unpaid payout: what it was and the head before it follow from the head after it.
-    function _pay(Payout calldata payout) private {
-        uint256 runs = _unpaid.length;
-        require(runs > 0, NothingToPay());
-        Unpaid storage run = _unpaid[runs - 1];
-        uint256 index = run.to - 1;
+    /// @dev Pays the last unpaid payout of a run: what it was and the head before it follow from the head after it.
+    function _pay(uint256 run, Payout calldata payout) private {
+        Run storage due = _runs[run];
+        require(due.to > due.from, NothingToPay(run));
+        uint256 index = due.to - 1;
         (uint256 account, uint256 amount) = (payout.account, payout.amount);
         require(account < ACCOUNTS && amount < PAYOUT_END, PayoutWrong(index));
         Cells.requireDigest(payout.headBefore);
         bytes32 head = Cells.absorb(payout.headBefore, Cells.payout(account, amount), index);
-        require(head == run.head, PayoutWrong(index));
-        if (index == run.from) {
-            _unpaid.pop();
-        } else {
-            (run.to, run.head) = (uint64(index), payout.headBefore);
-        }
+        require(head == due.head, PayoutWrong(index));
+        (due.to, due.head) = (uint64(index), index == due.from ? bytes32(0) : payout.headBefore);
         emit Paid(index, account, amount);
         vault.credit(inbox.ownerOf(account), amount);
     }

@@ -136,11 +136,12 @@ interface IRollup {
     /// @param opening Of the bridge's slots under the proof's new root.
     function finalise(bytes calldata proof, bytes calldata opening) external;
 
-    /// @notice Removes all committed batches that are not final, if the oldest is older than the proof window.
+    /// @notice Removes all committed batches that are not final: the operator at once, anybody if the oldest is older than the proof window.
     function remove() external;
 
-    /// @notice Pays the latest unpaid payouts of the final batches, from the last backwards.
-    function pay(Payout[] calldata payouts) external;
+    /// @notice Pays payouts of a run (those that became final at once), from its last unpaid one backwards. The runs in any order.
+    /// @param run Its number, from 0.
+    function pay(uint256 run, Payout[] calldata payouts) external;
 
     /// @notice Stops for good. Only the escape.
     function freeze() external;
@@ -158,6 +159,12 @@ interface IRollup {
     function batchCommitted() external view returns (uint256);
 
     function inboxConsumed() external view returns (uint256);
+
+    /// @notice Runs so far, paid or not: one for each finality that had payouts.
+    function runs() external view returns (uint256);
+
+    /// @notice What of a run is unpaid: payouts `from` to `to - 1`, and the head after the last of them. If all of it is paid, `to` is `from`, and the head is 0.
+    function unpaid(uint256 run) external view returns (uint256 from, uint256 to, bytes32 head);
 
     /// @notice When the last batch became final (or the rollup was made), in seconds.
     function finalSince() external view returns (uint256);

@@ -48,9 +48,8 @@ contract StandIn {
         bytes32 commitment = keccak256(hashes);
         uint256 z = uint256(keccak256(abi.encodePacked(commitment, chain))) % R;
         for (uint256 i = 0; i < blobs.length; i++) {
-            (bool fine,) = address(0x0a).staticcall{gas: 60_000}(
-                abi.encodePacked(blobhash(i), z, blobs[i].y, blobs[i].commitment, blobs[i].proof)
-            );
+            (bool fine,) = address(0x0a)
+                .staticcall(abi.encodePacked(blobhash(i), z, blobs[i].y, blobs[i].commitment, blobs[i].proof));
             require(fine, BlobWrong(i));
         }
         emit IRollup.Committed(batch, chain, commitment, 0, time, blobs.length);
@@ -69,7 +68,7 @@ contract StandIn {
         batchCommitted = batchFinal;
     }
 
-    function pay(IRollup.Payout[] calldata payouts) external {
+    function pay(uint256, IRollup.Payout[] calldata payouts) external {
         for (uint256 i = 0; i < payouts.length; i++) {
             emit IRollup.Paid(i, payouts[i].account, payouts[i].amount);
         }

@@ -22,6 +22,7 @@ contract Venue is Kit {
     uint256 public paidOut;
     uint256 public refunded;
     mapping(uint256 index => bool) public wasRefunded;
+    mapping(uint256 index => bool) public wasPaid;
     /// @dev Batches, entries and payouts never go back.
     uint256 private _batchFinalBefore;
     uint256 private _consumedBefore;
@@ -119,27 +120,38 @@ contract Venue is Kit {
         _commit(0);
     }
 
-    function remove() external watched {
+    function remove(bool operator) external watched {
+        if (operator) VM.prank(OPERATOR);
         try _rollup.remove() {} catch {}
     }
 
-    function pay(uint256 many) external watched {
-        (uint256 runs, uint256 from, uint256 to,) = _rollup.unpaid();
-        if (runs == 0) return;
+    /// @dev Some of any run.
+    function pay(uint256 run, uint256 many) external watched {
+        if (_rollup.runs() == 0) return;
+        run %= _rollup.runs();
+        (uint256 from, uint256 to,) = _rollup.unpaid(run);
+        if (from == to) return;
         from = to - 1 - many % (to - from);
-        _rollup.pay(_payoutsFrom(from));
+        _rollup.pay(run, _payoutsFrom(run, from));
+        for (uint256 index = from; index < to; index++) {
+            require(!wasPaid[index], "paid twice");
+            wasPaid[index] = true;
+        }
     }
 
-    /// @dev The same payouts again, or out of order.
-    function payWrongly(uint256 which) external watched {
-        if (_payouts.length == 0) return;
+    /// @dev The same payouts again, out of order, or of another run.
+    function payWrongly(uint256 run, uint256 which) external watched {
+        if (_payouts.length == 0 || _rollup.runs() == 0) return;
         which %= _payouts.length;
-        (uint256 runs,, uint256 to,) = _rollup.unpaid();
-        if (runs > 0 && which == to - 1) return;
+        run %= _rollup.runs() + 1;
+        if (run < _rollup.runs()) {
+            (uint256 from, uint256 to,) = _rollup.unpaid(run);
+            if (from < to && which == to - 1) return;
+        }
         IRollup.Payout[] memory list = new IRollup.Payout[](1);
         list[0] = _payouts[which];
-        try _rollup.pay(list) {
-            revert("paid twice");
+        try _rollup.pay(run, list) {
+            revert("paid twice, or in another order");
         } catch {}
     }
 
@@ -232,9 +244,29 @@ contract Venue is Kit {
         uint256 credited = claimable + claimed - refunded - _escape.paidTotal();
         require(credited <= paidOut, "no payout twice");
         uint256 unpaid = paidOut - credited;
+        _checkRuns(unpaid);
         uint256 inside = _depositsFinal() - _escape.paidTotal();
         require(held == inside + waiting + unpaid + claimable, "every unit is somebody's, once");
         if (_escape.systemRecorded()) require(_escape.paidTotal() <= _escape.deposits(), "no more than D");
+    }
+
+    /// @dev The runs follow one another without a gap, what they say to be unpaid is what is due, and nothing in them was paid.
+    function _checkRuns(uint256 unpaid) private view {
+        uint256 next = 0;
+        uint256 due = 0;
+        for (uint256 run = 0; run < _rollup.runs(); run++) {
+            (uint256 from, uint256 to,) = _rollup.unpaid(run);
+            require(from >= next && to >= from, "runs follow one another");
+            for (uint256 index = next; index < from; index++) {
+                require(wasPaid[index], "what is before a run was paid");
+            }
+            for (uint256 index = from; index < to; index++) {
+                require(!wasPaid[index], "what is due was not paid");
+                due += _payouts[index].amount;
+            }
+            next = to;
+        }
+        require(due == unpaid, "what is due is what was not paid");
     }
 }
 

@@ -182,8 +182,15 @@ contract Reader {
         return abi.decode(opening, (System));
     }
 
-    function readBridge(bytes32, bytes calldata opening) external pure returns (Bridge memory) {
-        return abi.decode(opening, (Bridge));
+    /// @dev (Of the nine words of `Kit._opened`.)
+    function readBridge(bytes32, bytes calldata opening) external pure returns (Bridge memory bridge) {
+        uint256[9] memory words = abi.decode(opening, (uint256[9]));
+        (bridge.inboxCount, bridge.inboxHead) = _session(words[2], words[3]);
+        (bridge.payoutCount, bridge.payoutHead) = _session(words[6], words[7]);
+    }
+
+    function _session(uint256 third, uint256 fourth) private pure returns (uint256 sequence, bytes32 head) {
+        return ((third >> 64) & type(uint32).max, bytes32((third << 192) | (fourth >> 64)));
     }
 
     function readDeployment(bytes32, bytes calldata opening) external pure returns (bytes32) {
@@ -263,7 +270,7 @@ abstract contract Kit {
         System memory system;
         (system.time, system.registrar) = (START * 1000, Cells.BRIDGE);
         bytes32 head = _inbox.headAt(0);
-        bytes memory bridge = abi.encode(Bridge(0, head, 0, 0));
+        bytes memory bridge = _opened(Bridge(0, head, 0, 0));
         return Rollup.Genesis(root, abi.encode(_inbox.domain()), abi.encode(system), bridge);
     }
 
@@ -362,7 +369,22 @@ abstract contract Kit {
 
     /// @dev The opening of a state that has consumed so much, and made all payouts.
     function _bridge(uint256 consumed) internal view returns (bytes memory) {
-        return abi.encode(Bridge(consumed, _inbox.headAt(consumed), _payouts.length, _payoutHeads[_payouts.length]));
+        return _opened(Bridge(consumed, _inbox.headAt(consumed), _payouts.length, _payoutHeads[_payouts.length]));
+    }
+
+    /// @dev An opening of the bridge's slots as the tree has them, up to the first sibling.
+    function _opened(Bridge memory bridge) internal pure returns (bytes memory) {
+        uint256[9] memory words;
+        (words[0], words[1]) = (1 << 224, 1);
+        words[2] = (0x3fff << 224) | (0x3fff << 192) | (0x3fff << 160) | (1 << 96);
+        words[2] |= (bridge.inboxCount << 64) | (uint256(bridge.inboxHead) >> 192);
+        words[3] = uint256(bridge.inboxHead) << 64;
+        words[6] = (bridge.payoutCount << 64) | (uint256(bridge.payoutHead) >> 192);
+        words[7] = uint256(bridge.payoutHead) << 64;
+        bytes32 empty = compress(0, 0);
+        empty = compress(empty, empty);
+        words[8] = uint256(compress(empty, empty));
+        return abi.encode(words);
     }
 
     /// @dev Makes all committed batches final; they have consumed everything.
@@ -382,9 +404,9 @@ abstract contract Kit {
         _finalise();
     }
 
-    /// @dev Payouts from the last down to this one.
-    function _payoutsFrom(uint256 first) internal view returns (IRollup.Payout[] memory payouts) {
-        (,, uint256 to,) = _rollup.unpaid();
+    /// @dev Payouts of a run from the last unpaid one down to this one.
+    function _payoutsFrom(uint256 run, uint256 first) internal view returns (IRollup.Payout[] memory payouts) {
+        (, uint256 to,) = _rollup.unpaid(run);
         payouts = new IRollup.Payout[](to - first);
         for (uint256 i = 0; i < payouts.length; i++) {
             payouts[i] = _payouts[to - 1 - i];

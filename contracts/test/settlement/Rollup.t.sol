@@ -3,7 +3,8 @@ pragma solidity 0.8.37;
 
 import {DigestWrong} from "../../src/Cells.sol";
 import {Statement} from "../../src/FinalVerifier.sol";
-import {BlobCount, BlobWrong, Published, WordsLength, WordsZero} from "../../src/Published.sol";
+import {BlobCount, BlobGas, BlobLength, BlobWrong, Published, WordsLength, WordsZero} from "../../src/Published.sol";
+import {Escape} from "../../src/Escape.sol";
 import {IVerifier, Rollup} from "../../src/Rollup.sol";
 import {IRollup} from "../../src/Settlement.sol";
 import {Bridge, System} from "../../src/StateTree.sol";
@@ -55,15 +56,30 @@ contract RollupTest is Kit {
         (system.deposits, system.batches) = (0, 1);
         genesis.system = abi.encode(system);
         _genesisWrong(genesis);
+        (system.batches, system.unsealed) = (0, 1);
+        genesis.system = abi.encode(system);
+        _genesisWrong(genesis);
         genesis = _genesis(GENESIS);
         genesis.deployment = abi.encode(bytes32(uint256(5)));
         _genesisWrong(genesis);
+        new Rollup(_parts(), _genesis(GENESIS));
+    }
+
+    /// @dev Every bit of every cell of the bridge's two slots, and of the node beside them: live or not, a key, a right, an expiry, unsealed, a generation, a number, a head.
+    function testTheBridgeOfTheGenesisIsUnused() external {
+        bytes memory good = _genesis(GENESIS).bridge;
+        _eq(good.length, 288, "two slots and a node");
+        for (uint256 bit = 0; bit < 2304; bit++) {
+            Rollup.Genesis memory genesis = _genesis(GENESIS);
+            genesis.bridge[bit / 8] ^= bytes1(uint8(1 << (bit % 8)));
+            _genesisWrong(genesis);
+        }
         bytes32 head = _inbox.headAt(0);
         Bridge[4] memory bridges =
             [Bridge(1, head, 0, 0), Bridge(0, 0, 0, 0), Bridge(0, head, 1, 0), Bridge(0, head, 0, head)];
         for (uint256 i = 0; i < 4; i++) {
-            genesis = _genesis(GENESIS);
-            genesis.bridge = abi.encode(bridges[i]);
+            Rollup.Genesis memory genesis = _genesis(GENESIS);
+            genesis.bridge = _opened(bridges[i]);
             _genesisWrong(genesis);
         }
     }
@@ -231,33 +247,86 @@ contract RollupTest is Kit {
         _blobsRefused(_blobs(1, z), abi.encodeWithSelector(BlobCount.selector, 1));
         _blobsRefused(_blobs(3, z), abi.encodeWithSelector(BlobCount.selector, 3));
         _blobsRefused(_blobs(0, z), abi.encodeWithSelector(BlobCount.selector, 0));
-        bytes memory first = abi.encodeWithSelector(BlobWrong.selector, 0);
         IRollup.Blob[] memory blobs = _blobs(2, z);
         blobs[0].y = bytes32(z + 1);
-        _blobsRefused(blobs, first);
+        _evaluationRefused(blobs, 0);
         // The same value, not canonical.
         blobs[0].y = bytes32(z + R);
-        _blobsRefused(blobs, first);
+        _evaluationRefused(blobs, 0);
         blobs = _blobs(2, z);
         blobs[0].commitment = ONE;
-        _blobsRefused(blobs, first);
+        _evaluationRefused(blobs, 0);
         blobs = _blobs(2, z);
         blobs[0].proof = NOTHING;
-        _blobsRefused(blobs, first);
+        _evaluationRefused(blobs, 0);
         blobs = _blobs(2, z);
         blobs[0].proof = abi.encodePacked(ONE, uint8(0));
-        _blobsRefused(blobs, first);
+        _blobsRefused(blobs, abi.encodeWithSelector(BlobLength.selector, 0));
         // Lengths that add up.
         blobs[0].commitment = hex"";
         blobs[0].proof = abi.encodePacked(TAU, ONE);
-        _blobsRefused(blobs, first);
+        _blobsRefused(blobs, abi.encodeWithSelector(BlobLength.selector, 0));
         blobs = _blobs(2, z);
         (blobs[0], blobs[1]) = (blobs[1], blobs[0]);
-        _blobsRefused(blobs, abi.encodeWithSelector(BlobWrong.selector, 1));
+        _evaluationRefused(blobs, 1);
         // Another transaction's.
         bytes32[] memory none = new bytes32[](0);
         VM.blobhashes(none);
         _blobsRefused(_blobs(2, z), abi.encodeWithSelector(BlobCount.selector, 2));
+    }
+
+    /// @dev The proof of this blob is refused. (How much gas it had depends on the compiler.)
+    function _evaluationRefused(IRollup.Blob[] memory blobs, uint256 index) private {
+        uint256 used = gasleft();
+        (bool fine, bytes memory answer) = _commitWith(blobs, 10_000_000);
+        used -= gasleft();
+        require(!fine && answer.length == 68 && bytes4(answer) == BlobWrong.selector, "refused");
+        (uint256 at, uint256 gas) = _arguments(answer);
+        _eq(at, index, "blob");
+        // A refusal takes all that it is given: so it was given all that there was, and a dearer evaluation is no matter.
+        require(gas > 9_000_000 && used > 9_000_000, "it has all that there is");
+    }
+
+    function _commitWith(IRollup.Blob[] memory blobs, uint256 gas) private returns (bool, bytes memory) {
+        bytes memory data = abi.encodeCall(Rollup.commitBlobs, (1, CHAIN, uint64(START * 1000), blobs));
+        VM.prank(OPERATOR);
+        return address(_rollup).call{gas: gas}(data);
+    }
+
+    /// @dev The first and the last argument of an error.
+    function _arguments(bytes memory answer) private pure returns (uint256 first, uint256 last) {
+        assembly ("memory-safe") {
+            first := mload(add(answer, 36))
+            last := mload(add(answer, mload(answer)))
+        }
+    }
+
+    /// @dev Of good blobs, whatever the gas is: they are committed, or it says that it was too little, or there is not even enough to say that; never that a proof is refused.
+    function testTooLittleGasIsNoRefusal() external {
+        (, uint256 z) = _point(_blobHashes(1));
+        IRollup.Blob[] memory blobs = _blobs(1, z);
+        uint256 told = 0;
+        uint256 done = 0;
+        for (uint256 gas = 20_000; gas < 260_000; gas += 1000) {
+            if (_rollup.batchCommitted() == 1) {
+                VM.prank(OPERATOR);
+                _rollup.remove();
+            }
+            (bool fine, bytes memory answer) = _commitWith(blobs, gas);
+            if (fine) {
+                done++;
+            } else if (answer.length != 0) {
+                require(bytes4(answer) == BlobGas.selector, "for want of gas");
+                (uint256 index, uint256 got) = _arguments(answer);
+                require(index == 0 && got < 50_000, "less than it costs");
+                told++;
+            }
+        }
+        require(told > 20 && done > 20, "both");
+        // A proof that is refused with more than it costs.
+        blobs[0].proof = NOTHING;
+        (, bytes memory refused) = _commitWith(blobs, 250_000);
+        require(bytes4(refused) == BlobWrong.selector, "refused");
     }
 
     // Finality.
@@ -334,8 +403,9 @@ contract RollupTest is Kit {
     }
 
     function _bridgeRefused(Bridge memory bridge, bytes memory data) private {
+        bytes memory opening = _opened(bridge);
         VM.expectRevert(data);
-        _rollup.finalise("", abi.encode(bridge));
+        _rollup.finalise("", opening);
     }
 
     function testTheInboxIsEthereums() external {
@@ -353,7 +423,7 @@ contract RollupTest is Kit {
         // An entry skipped: as many, with another head.
         _bridgeRefused(Bridge(3, four, 0, 0), abi.encodeWithSelector(Rollup.InboxHeadWrong.selector, three, four));
         _bridgeRefused(Bridge(4, three, 0, 0), abi.encodeWithSelector(Rollup.InboxHeadWrong.selector, four, three));
-        _rollup.finalise("", abi.encode(Bridge(3, three, 0, 0)));
+        _rollup.finalise("", _opened(Bridge(3, three, 0, 0)));
         _eq(_rollup.inboxConsumed(), 3, "consumed");
     }
 
@@ -392,42 +462,100 @@ contract RollupTest is Kit {
         _commit(0);
         _finalise();
         _eq(_rollup.payoutCount(), 5, "count");
-        (uint256 runs, uint256 from, uint256 to, bytes32 head) = _rollup.unpaid();
-        require(runs == 2 && from == 2 && to == 5 && head == _payoutHeads[5], "two runs");
+        _unpaid(0, 0, 2);
+        _unpaid(1, 2, 5);
         VM.expectEmit(address(_rollup));
         emit IRollup.Paid(4, 3, 50);
         VM.expectEmit(address(_rollup));
         emit IRollup.Paid(3, 2, 40);
-        _rollup.pay(_payoutsFrom(3));
-        (runs, from, to, head) = _rollup.unpaid();
-        require(runs == 2 && from == 2 && to == 3 && head == _payoutHeads[3], "one is left");
-        _rollup.pay(_payoutsFrom(2));
-        (runs, from, to, head) = _rollup.unpaid();
-        require(runs == 1 && from == 0 && to == 2 && head == _payoutHeads[2], "the earlier run");
-        _rollup.pay(_payoutsFrom(0));
-        (runs, from, to, head) = _rollup.unpaid();
-        require(runs == 0 && from == 0 && to == 0 && head == 0, "all are paid");
+        _rollup.pay(1, _payoutsFrom(1, 3));
+        _unpaid(1, 2, 3);
+        _rollup.pay(0, _payoutsFrom(0, 1));
+        _unpaid(0, 0, 1);
+        _rollup.pay(1, _payoutsFrom(1, 2));
+        _unpaid(1, 2, 2);
+        _rollup.pay(0, _payoutsFrom(0, 0));
+        _unpaid(0, 0, 0);
         _eq(_vault.claimable(ALICE), 90, "alice");
         _eq(_vault.claimable(BOB), 20, "bob");
         _eq(_vault.claimable(ORACLE), 40, "an account of the genesis");
-        IRollup.Payout[] memory again = new IRollup.Payout[](1);
-        again[0] = _payouts[0];
-        VM.expectRevert(abi.encodeWithSelector(Rollup.NothingToPay.selector));
-        _rollup.pay(again);
+        for (uint256 i = 0; i < 5; i++) {
+            for (uint256 run = 0; run < 2; run++) {
+                _payRefused(run, _payouts[i], abi.encodeWithSelector(Rollup.NothingToPay.selector, run));
+            }
+        }
         _settle(4, 5);
-        _rollup.pay(_payoutsFrom(5));
+        _eq(_rollup.runs(), 3, "runs keep their numbers");
+        _rollup.pay(2, _payoutsFrom(2, 5));
         _eq(_vault.claimable(BOB), 25, "the next one");
     }
 
-    /// @dev In one call, over the border between two runs.
-    function testPayoutsOfTwoRunsAtOnce() external {
+    function _unpaid(uint256 run, uint256 from, uint256 to) private view {
+        (uint256 first, uint256 end, bytes32 head) = _rollup.unpaid(run);
+        _eq(first, from, "from");
+        _eq(end, to, "to");
+        _eq(head, from == to ? bytes32(0) : _payoutHeads[to], "head");
+    }
+
+    /// @dev However many payouts come in later batches, an earlier run is paid alone.
+    function testLaterPayoutsAreNotInTheWay() external {
         _deposit(ALICE, 1000);
-        _settle(3, 1);
-        _settle(3, 2);
-        IRollup.Payout[] memory both = new IRollup.Payout[](2);
-        (both[0], both[1]) = (_payouts[1], _payouts[0]);
-        _rollup.pay(both);
-        _eq(_vault.claimable(ALICE), 3, "both");
+        _deposit(BOB, 1000);
+        _settle(3, 500);
+        for (uint256 i = 0; i < 40; i++) {
+            _payout(4, 1);
+        }
+        _commit(0);
+        _finalise();
+        _settle(4, 1);
+        _eq(_rollup.runs(), 3, "runs");
+        _rollup.pay(0, _payoutsFrom(0, 0));
+        _eq(_vault.claimable(ALICE), 500, "paid");
+        _unpaid(1, 1, 41);
+        _unpaid(2, 41, 42);
+        // Within a run, the later ones come first.
+        _payRefused(1, _payouts[1], abi.encodeWithSelector(Rollup.PayoutWrong.selector, 40));
+    }
+
+    /// @dev In any order of runs, each payout once: some runs of some payouts, and calls that pay some of one.
+    function testFuzzRunsInAnyOrder(uint8[5] memory lengths, uint256 seed) external {
+        _deposit(ALICE, 1_000_000);
+        _deposit(BOB, 1_000_000);
+        uint256 sum = 0;
+        for (uint256 i = 0; i < 5; i++) {
+            for (uint256 n = 0; n < lengths[i] % 4; n++) {
+                uint256 amount = 1 + uint256(keccak256(abi.encode(seed, i, n))) % 1000;
+                sum += amount;
+                _payout(3 + amount % 2, amount);
+            }
+            _commit(0);
+            _finalise();
+        }
+        uint256 runs = _rollup.runs();
+        uint256 left = _payouts.length;
+        for (uint256 call = 0; call < 60 && left > 0; call++) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            uint256 run = seed % runs;
+            (uint256 from, uint256 to,) = _rollup.unpaid(run);
+            // Anything but the run's last is refused, those of other runs and what was paid too.
+            uint256 which = (seed >> 64) % _payouts.length;
+            if (from == to) {
+                _payRefused(run, _payouts[which], abi.encodeWithSelector(Rollup.NothingToPay.selector, run));
+                continue;
+            }
+            if (which != to - 1) {
+                _payRefused(run, _payouts[which], abi.encodeWithSelector(Rollup.PayoutWrong.selector, to - 1));
+            }
+            uint256 first = to - 1 - (seed >> 128) % (to - from);
+            _rollup.pay(run, _payoutsFrom(run, first));
+            left -= to - first;
+        }
+        for (uint256 run = 0; run < runs; run++) {
+            (uint256 from,,) = _rollup.unpaid(run);
+            _rollup.pay(run, _payoutsFrom(run, from));
+            _unpaid(run, from, from);
+        }
+        _eq(_vault.claimableTotal(), sum, "each once");
     }
 
     function testPayoutsRefuse() external {
@@ -439,6 +567,9 @@ contract RollupTest is Kit {
         _finalise();
         bytes memory wrong = abi.encodeWithSelector(Rollup.PayoutWrong.selector, 1);
         IRollup.Payout memory good = _payouts[1];
+        _payRefused(1, good, abi.encodeWithSelector(Rollup.NoRun.selector, 1, 1));
+        VM.expectRevert(abi.encodeWithSelector(Rollup.NoRun.selector, 1, 1));
+        _rollup.unpaid(1);
         _payRefused(_payouts[0], wrong);
         _payRefused(IRollup.Payout(3, 20, good.headBefore), wrong);
         _payRefused(IRollup.Payout(4, 21, good.headBefore), wrong);
@@ -454,10 +585,14 @@ contract RollupTest is Kit {
     }
 
     function _payRefused(IRollup.Payout memory payout, bytes memory data) private {
+        _payRefused(0, payout, data);
+    }
+
+    function _payRefused(uint256 run, IRollup.Payout memory payout, bytes memory data) private {
         IRollup.Payout[] memory payouts = new IRollup.Payout[](1);
         payouts[0] = payout;
         VM.expectRevert(data);
-        _rollup.pay(payouts);
+        _rollup.pay(run, payouts);
     }
 
     function testPayoutsAdvance() external {
@@ -470,9 +605,15 @@ contract RollupTest is Kit {
         bytes32 one = _payoutHeads[1];
         _bridgeRefused(Bridge(2, head, 1, one), abi.encodeWithSelector(Rollup.PayoutsWrong.selector, 1));
         _bridgeRefused(Bridge(2, head, 2, one), abi.encodeWithSelector(Rollup.PayoutsWrong.selector, 2));
+        // More than the state's number of them can say.
+        bytes memory many = abi.encodeWithSelector(Rollup.PayoutsWrong.selector, 1 << 30);
+        _bridgeRefused(Bridge(2, head, 1 << 30, one), many);
         _finalise();
-        (uint256 runs,,,) = _rollup.unpaid();
-        _eq(runs, 2, "no run of none");
+        _eq(_rollup.runs(), 2, "no run of none");
+        _commit(0);
+        _verifier.set(_statement(4));
+        _rollup.finalise("", _opened(Bridge(2, head, (1 << 30) - 1, one)));
+        _eq(_rollup.payoutCount(), (1 << 30) - 1, "the most");
     }
 
     // Removal.
@@ -505,11 +646,130 @@ contract RollupTest is Kit {
         _eq(_rollup.batchFinal(), 2, "final");
     }
 
+    /// @dev The operator's batch that nobody can prove does not stop the venue: others take its place in the same block.
+    function testTheOperatorRemovesAtOnce() external {
+        _commit(1);
+        _commit(2);
+        bytes memory early = abi.encodeWithSelector(Rollup.TooEarly.selector, START + 3 days);
+        VM.expectRevert(early);
+        _rollup.remove();
+        VM.prank(_member(0));
+        VM.expectRevert(early);
+        _rollup.remove();
+        Statement memory old = _statement(2);
+        VM.prank(OPERATOR);
+        VM.expectEmit(address(_rollup));
+        emit IRollup.Removed(1, 2);
+        _rollup.remove();
+        _eq(_rollup.batchCommitted(), 0, "committed");
+        VM.prank(OPERATOR);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.NothingToRemove.selector));
+        _rollup.remove();
+        _finaliseRefused(old, abi.encodeWithSelector(Rollup.NotCommitted.selector, 2));
+        // The same numbers with other data: what was proven of the former does not prove them.
+        _commit(3);
+        _finaliseRefused(old, abi.encodeWithSelector(Rollup.NotCommitted.selector, 2));
+        _commit(4);
+        _finaliseRefused(old, abi.encodeWithSelector(Rollup.DataWrong.selector, _statement(2).data, old.data));
+        // The same data again: the proof is good still.
+        VM.prank(OPERATOR);
+        _rollup.remove();
+        _commit(1);
+        _commit(2);
+        _verifier.set(old);
+        _rollup.finalise("", _bridge(0));
+        // What is final stays.
+        VM.prank(OPERATOR);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.NothingToRemove.selector));
+        _rollup.remove();
+        _eq(_rollup.batchFinal(), 2, "final");
+    }
+
+    /// @dev An operator that the council has replaced is anybody; the new one removes what the former left.
+    function testAFormerOperatorIsAnybody() external {
+        _commit(0);
+        VM.prank(address(_council));
+        _rollup.setOperator(BOB);
+        VM.prank(OPERATOR);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.TooEarly.selector, START + 3 days));
+        _rollup.remove();
+        VM.prank(BOB);
+        _rollup.remove();
+        _eq(_rollup.batchCommitted(), 0, "committed");
+    }
+
+    /// @dev Whoever commits and removes moves no deadline: entries are due by when the last one is committed, and the freeze by what is final.
+    function testRemovingMovesNoDeadline() external {
+        _deposit(ALICE, 1000);
+        VM.warp(START + 24 hours);
+        _commit(0);
+        VM.warp(START + 24 hours + 1);
+        VM.prank(OPERATOR);
+        _rollup.remove();
+        _commit(0);
+        // Committed a second later, it has to consume them.
+        _verifier.set(_statement(1));
+        bytes memory none = _bridge(0);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.EntryLeftOut.selector, 0));
+        _rollup.finalise("", none);
+        for (uint256 day = 2; day <= 7; day++) {
+            VM.warp(START + day * 1 days);
+            VM.prank(OPERATOR);
+            _rollup.remove();
+            _commit(0);
+        }
+        _eq(_rollup.finalSince(), START, "nothing became final");
+        VM.expectRevert(abi.encodeWithSelector(Escape.NotLate.selector));
+        _escape.freeze();
+        VM.warp(START + 7 days + 1);
+        _escape.freeze();
+        VM.prank(OPERATOR);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.IsFrozen.selector));
+        _rollup.remove();
+    }
+
+    /// @dev Wherever a pause lies: a batch that others can remove had more than the window to be proven in, not counting the pause.
+    function testFuzzNoBatchIsLostToAPause(uint256 pauseAt, uint256 length, uint256 commitAt, uint256 removeAt)
+        external
+    {
+        (pauseAt, length) = (pauseAt % 7 days, 1 + length % 3 days);
+        (commitAt, removeAt) = (commitAt % 7 days, removeAt % 11 days);
+        uint256 pauseEnd = pauseAt + length;
+        VM.assume(removeAt >= commitAt && (commitAt < pauseAt || commitAt >= pauseEnd));
+        if (commitAt < pauseAt) {
+            VM.warp(START + commitAt);
+            _commit(0);
+        }
+        if (pauseAt <= removeAt) {
+            VM.warp(START + pauseAt);
+            _pause(length);
+        }
+        if (commitAt >= pauseEnd) {
+            VM.warp(START + commitAt);
+            _commit(0);
+        }
+        VM.warp(START + removeAt);
+        uint256 open = removeAt - commitAt;
+        if (commitAt < pauseAt && removeAt > pauseAt) {
+            open -= (removeAt < pauseEnd ? removeAt : pauseEnd) - pauseAt;
+        }
+        try _rollup.remove() {
+            require(open > 3 days, "it had its time");
+        } catch {
+            // Without a pause in between, it goes after three days.
+            require(open <= 3 days || commitAt < pauseAt, "it goes");
+            require(removeAt <= pauseEnd + 3 days || commitAt > pauseAt, "and after a pause, three days after its end");
+        }
+    }
+
     function testAPauseGivesTheProofItsTime() external {
         _commit(0);
         VM.warp(START + 2 days);
         _pause(3 days);
         VM.warp(START + 4 days);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.IsPaused.selector));
+        _rollup.remove();
+        VM.prank(OPERATOR);
         VM.expectRevert(abi.encodeWithSelector(Rollup.IsPaused.selector));
         _rollup.remove();
         VM.warp(START + 5 days);
@@ -530,7 +790,7 @@ contract RollupTest is Kit {
         _commitRefused(3, CHAIN, uint64(START * 1000), "", paused);
         _blobsRefused(new IRollup.Blob[](0), paused);
         _finaliseRefused(statement, paused);
-        _rollup.pay(_payoutsFrom(0));
+        _rollup.pay(0, _payoutsFrom(0, 0));
         _vault.claim(ALICE);
         VM.warp(START + 3 days);
         _finalise();
@@ -555,7 +815,7 @@ contract RollupTest is Kit {
         VM.expectRevert(frozen);
         _rollup.freeze();
         // What was final is paid still.
-        _rollup.pay(_payoutsFrom(0));
+        _rollup.pay(0, _payoutsFrom(0, 0));
         _vault.claim(ALICE);
     }
 

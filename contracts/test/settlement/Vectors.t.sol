@@ -24,6 +24,8 @@ contract VectorsTest is Kit {
     address private constant OWNER = 0x0123456789ABCDEf0FEdCBa9876543210f1E2d3C;
     string private _json;
     bool private _elsewhere;
+    /// @dev A byte of the bridge's opening that is another in the genesis; or none.
+    uint256[] private _changed;
 
     function setUp() public override {
         super.setUp();
@@ -136,6 +138,7 @@ contract VectorsTest is Kit {
         genesis.deployment = _bytes(".state.genesis.deployment");
         genesis.system = _bytes(".state.genesis.system");
         genesis.bridge = _bytes(".state.genesis.bridge");
+        if (_changed.length > 0) _change(genesis, _changed[0]);
     }
 
     /// @dev At the address that the genesis has.
@@ -156,6 +159,63 @@ contract VectorsTest is Kit {
     function testAGenesisOfAnotherVault() external {
         VM.expectRevert(abi.encodeWithSelector(Rollup.GenesisWrong.selector));
         this.deploy();
+    }
+
+    /// @dev The genesis with other bits in the bridge's slots or beside them, and with the root and the openings that such a state has: each is refused for what it is, and not for its openings.
+    function testAGenesisWithAUsedBridge() external {
+        _elsewhere = true;
+        _changed = new uint256[](0);
+        this.deploy();
+        // Of the inbox: live, a cell of its key, withdraws, expiry, unsealed, generation, number, head; of the payouts the same, from 128 bytes on; and of the keys beside them.
+        uint16[18] memory bytes_ =
+            [uint16(3), 7, 63, 67, 75, 79, 83, 87, 91, 99, 131, 135, 191, 203, 207, 211, 215, 223];
+        for (uint256 i = 0; i < bytes_.length; i++) {
+            _genesisRefused(bytes_[i]);
+        }
+        for (uint256 leaf = 0; leaf < 9; leaf++) {
+            _genesisRefused(32 * leaf + 3);
+        }
+    }
+
+    function _genesisRefused(uint256 place) private {
+        _changed = new uint256[](1);
+        _changed[0] = place;
+        VM.expectRevert(abi.encodeWithSelector(Rollup.GenesisWrong.selector));
+        this.deploy();
+    }
+
+    /// @dev With one bit less or more at a place of the bridge's opening. What the other openings have of it is their last sibling, the upper half of the tree.
+    function _change(Rollup.Genesis memory genesis, uint256 place) private pure {
+        bytes memory bridge = genesis.bridge;
+        bridge[place] ^= 0x01;
+        bytes32[8] memory leaves = abi.decode(bridge, (bytes32[8]));
+        bytes32 inbox = compress(compress(leaves[0], leaves[1]), compress(leaves[2], leaves[3]));
+        bytes32 payouts = compress(compress(leaves[4], leaves[5]), compress(leaves[6], leaves[7]));
+        bytes32 node = compress(inbox, payouts);
+        uint256 index = ((1 << 27) + ((1 << 20) - 1) * 128 + 16) >> 3;
+        for (uint256 level = 0; level < 25; level++) {
+            bytes32 sibling = _wordAt(bridge, 256 + 32 * level);
+            if (level == 24) {
+                _put(genesis.deployment, node);
+                _put(genesis.system, node);
+            }
+            node = index & 1 == 1 ? compress(sibling, node) : compress(node, sibling);
+            index >>= 1;
+        }
+        genesis.root = node;
+    }
+
+    function _wordAt(bytes memory data, uint256 place) private pure returns (bytes32 word) {
+        assembly ("memory-safe") {
+            word := mload(add(add(data, 32), place))
+        }
+    }
+
+    /// @dev Puts the last word.
+    function _put(bytes memory data, bytes32 word) private pure {
+        assembly ("memory-safe") {
+            mstore(add(data, mload(data)), word)
+        }
     }
 
     /// @dev All that the vectors have, in one venue: entries, a batch with payouts, the freeze, debts and exits. Only the proof is not there.
@@ -201,7 +261,7 @@ contract VectorsTest is Kit {
             payouts[count - 1 - i] = IRollup.Payout(accounts[i], amounts[i], heads[i]);
             sum += amounts[i];
         }
-        _rollup.pay(payouts);
+        _rollup.pay(0, payouts);
         _eq(_vault.claimableTotal(), sum, "paid");
     }
 

@@ -597,18 +597,22 @@ impl Operator {
         Ok(())
     }
 
-    /// Makes final withdrawals claimable, from the last backwards.
+    /// Makes final withdrawals claimable: those of the last run that has any unpaid, from its last backwards.
     async fn pay(&mut self) -> Result<()> {
         let Some((&finished, &(_, count))) = self.seen.finals.last_key_value() else { return Ok(()) };
         if self.seen.paid.len() + self.paying.len() >= usize::try_from(count).unwrap_or(usize::MAX) {
             return Ok(());
         }
         let unpaid = |index: &u64| !self.seen.paid.contains_key(index) && !self.paying.contains(index);
-        let due: Vec<u64> = (0..count).rev().filter(unpaid).take(PAYOUTS_MAX).collect();
-        // A proof that is not seen yet would put others before them.
-        if due.is_empty() || self.client.batch_final().await? != finished {
-            return Ok(());
-        }
+        // A run is what became final at once.
+        let ends = self.seen.finals.values().map(|(_, end)| *end);
+        let runs = ends.scan(0, |from, end| Some(std::mem::replace(from, end)..end)).filter(|run| !run.is_empty());
+        let runs: Vec<_> = runs.collect();
+        let due = runs.into_iter().enumerate().rev().find_map(|(run, payouts)| {
+            let due: Vec<u64> = payouts.rev().filter(unpaid).take(PAYOUTS_MAX).collect();
+            (!due.is_empty()).then_some((run, due))
+        });
+        let Some((run, due)) = due else { return Ok(()) };
         let (mut payouts, mut sum) = (Vec::new(), 0);
         for &index in &due {
             let payout = usize::try_from(index).ok().and_then(|index| self.payouts.get(index));
@@ -620,7 +624,7 @@ impl Operator {
             let account = U256::from(account.get());
             payouts.push(IRollup::Payout { account, amount: U256::from(amount), headBefore: head_before });
         }
-        let receipt = self.client.pay(payouts).await?;
+        let receipt = self.client.pay(run as u64, payouts).await?;
         self.paying.extend(&due);
         self.told.push(Event::Paid { payouts: due.len() as u64, amount: sum.to_string(), gas: receipt.gas_used });
         Ok(())

@@ -353,6 +353,15 @@ fn proposed(data: &Bytes) -> String {
     format!("a call of {} bytes that none of its contracts has", data.len())
 }
 
+/// What of a run is unpaid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpaid {
+    /// Their numbers; empty if all of the run is paid.
+    pub payouts: std::ops::Range<u64>,
+    /// The payouts' head after the last of them.
+    pub head: B256,
+}
+
 /// A session key as the inbox takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionKey {
@@ -451,10 +460,27 @@ impl Client {
         self.wallet.order("a claim", self.at.vault, &IVault::claimCall { owner }, U256::ZERO).await
     }
 
-    pub async fn pay(&self, payouts: Vec<IRollup::Payout>) -> Result<TransactionReceipt> {
-        self.wallet.order("payouts", self.at.rollup, &IRollup::payCall { payouts }, U256::ZERO).await
+    /// Pays payouts of a run, from its last unpaid one backwards.
+    pub async fn pay(&self, run: u64, payouts: Vec<IRollup::Payout>) -> Result<TransactionReceipt> {
+        let call = IRollup::payCall { run: U256::from(run), payouts };
+        self.wallet.order("payouts", self.at.rollup, &call, U256::ZERO).await
     }
 
+    /// Runs of payouts so far, paid or not: one for each finality that had payouts.
+    pub async fn runs(&self) -> Result<u64> {
+        let what = "the number of runs";
+        small(what, self.wallet.ask(what, self.at.rollup, &IRollup::runsCall {}).await?)
+    }
+
+    /// What of a run is unpaid.
+    pub async fn unpaid(&self, run: u64) -> Result<Unpaid> {
+        let what = "what of a run is unpaid";
+        let call = IRollup::unpaidCall { run: U256::from(run) };
+        let IRollup::unpaidReturn { from, to, head } = self.wallet.ask(what, self.at.rollup, &call).await?;
+        Ok(Unpaid { payouts: small(what, from)?..small(what, to)?, head })
+    }
+
+    /// Removes the batches that are not final: the operator at once, anybody when the oldest has waited too long for its proof.
     pub async fn remove(&self) -> Result<TransactionReceipt> {
         self.wallet.order("the removal of batches", self.at.rollup, &IRollup::removeCall {}, U256::ZERO).await
     }

@@ -91,7 +91,6 @@ sol! {
         function debt() external view returns (uint256);
         function debtShown(uint256 account) external view returns (bool);
         function amountOf(uint256 index) external view returns (uint256);
-        function unpaid() external view returns (uint256 runs, uint256 from, uint256 to, bytes32 head);
     }
 
     /// As the rollup's constructor takes it.
@@ -193,13 +192,22 @@ const ADVICE: &[(&str, &str)] = &[
     ("ProofLength", "give a last proof of this deployment's key"),
     ("RootWrong", "make the opening of the state that is final"),
     ("OpeningLength", "make the opening anew"),
-    ("TooEarly", "wait until then"),
+    ("TooEarly", "wait until then; the operator need not"),
     ("WindowOpen", "wait until then: debts can still be shown"),
     ("WindowOver", "debts can no longer be shown: exit"),
     ("AlreadyExited", "this account was paid out already"),
     ("NothingThere", "this account has no owner, or nothing above zero"),
-    ("NothingToPay", "all final payouts are paid"),
-    ("PayoutWrong", "pay the last unpaid payout first"),
+    ("NoRun", "runs are numbered from 0, one for each finality that had payouts"),
+    ("NothingToPay", "all of this run is paid"),
+    ("PayoutWrong", "pay the last unpaid payout of the run first"),
+    ("NothingToRemove", "all committed batches are final"),
+    ("GenesisWrong", "open a genesis of this vault and chain, without deposits, whose bridge is unused"),
+    ("BlobGas", "send more gas: the evaluation of a blob has too little"),
+    (
+        "BlobWrong",
+        "make the blob's proof at the batch's point anew; if the evaluation has become dearer, send more gas",
+    ),
+    ("BlobLength", "give commitments and proofs of 48 bytes"),
     ("OffCurve", "give a public key of the venue's curve"),
 ];
 

@@ -47,11 +47,14 @@ async fn act(stage: &Stage, what: u64) {
         3 => drop(
             stage
                 .client
-                .pay(vec![holdfast_settlement::contracts::IRollup::Payout {
-                    account: U256::from(7),
-                    amount: U256::from(what),
-                    headBefore: B256::ZERO,
-                }])
+                .pay(
+                    0,
+                    vec![holdfast_settlement::contracts::IRollup::Payout {
+                        account: U256::from(7),
+                        amount: U256::from(what),
+                        headBefore: B256::ZERO,
+                    }],
+                )
                 .await
                 .expect("a payout"),
         ),

@@ -15,9 +15,9 @@ use common::{
 };
 use holdfast_circuit::last::{LastKey, export::export};
 use holdfast_exchange::opening::{open_account, open_markets, open_system};
-use holdfast_protocol::{MarketId, SecretKey};
+use holdfast_protocol::{MarketId, SecretKey, cells::absorb, publication::digest_word};
 use holdfast_settlement::{
-    client::{SessionKey, Wallet},
+    client::{SessionKey, Unpaid, Wallet},
     contracts::{IRollup, create_verifier},
     embedded::Chain,
     follower::Event,
@@ -77,9 +77,17 @@ async fn from_a_deposit_to_a_claim_and_an_exit() {
     settled.settle(Carrier::Blobs).await;
     let payout = IRollup::Payout { account: units(3), amount: units(2_000_000), headBefore: B256::ZERO };
     let wrong = IRollup::Payout { amount: units(2_000_001), ..payout.clone() };
-    let error = alice.pay(vec![wrong]).await.expect_err("it is another amount");
+    let error = alice.pay(0, vec![wrong]).await.expect_err("it is another amount");
     assert!(error.to_string().contains("payout wrong (index 0)"), "{error}");
-    alice.pay(vec![payout]).await.expect("a payout");
+    let error = alice.pay(1, vec![payout.clone()]).await.expect_err("there is one run");
+    assert!(error.to_string().contains("no run (run 1, runs 1)"), "{error}");
+    let head = absorb(&Default::default(), &[3, 2_000_000, 0, 0, 0, 0, 0], 0);
+    let due = Unpaid { payouts: 0..1, head: digest_word(&head) };
+    assert_eq!((alice.runs().await.expect("an answer"), alice.unpaid(0).await.expect("an answer")), (1, due));
+    alice.pay(0, vec![payout.clone()]).await.expect("a payout");
+    assert_eq!(alice.unpaid(0).await.expect("an answer"), Unpaid { payouts: 0..0, head: B256::ZERO });
+    let error = alice.pay(0, vec![payout]).await.expect_err("it is paid");
+    assert!(error.to_string().contains("nothing to pay (run 0)"), "{error}");
     assert_eq!(alice.claimable(owner).await.expect("an answer"), units(2_000_000));
     alice.claim(owner).await.expect("a claim");
     assert_eq!(alice.balance(owner).await.expect("an answer"), units(5_000_000));

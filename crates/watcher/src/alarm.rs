@@ -18,7 +18,7 @@ pub enum Alarm {
     Inbox { batch: u64, expected: String, got: String },
     #[error("entry {index} of the inbox is no instruction: {reason}")]
     Entry { index: u64, reason: String },
-    #[error("the rollup paid a withdrawal that is not the last unpaid one: expected {expected}, got {got}")]
+    #[error("the rollup paid a withdrawal that is not the last unpaid one of its run: expected {expected}, got {got}")]
     Payout { expected: String, got: String },
     #[error(
         "the rollup's {what} is another: expected {expected}, got {got}. The council can replace it: what this program knows no longer holds"

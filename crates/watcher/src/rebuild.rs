@@ -57,8 +57,9 @@ pub struct Rebuilt {
     /// Entries that are not consumed by a final batch: what each asks for, and what it deposits.
     inbox: BTreeMap<u64, (Option<Instruction>, u128)>,
     consumed: u64,
-    /// Withdrawals of final batches that are not paid: the last is the next that can be.
+    /// Withdrawals of final batches that are not paid, in runs, of which there were so many: in each, the last is the next that can be.
     payouts: Vec<Payout>,
+    runs: u64,
     frozen: bool,
 }
 
@@ -66,6 +67,8 @@ pub struct Rebuilt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Payout {
     pub index: u64,
+    /// Those that became final at once.
+    pub run: u64,
     pub account: AccountId,
     pub owner: Option<Address>,
     /// In quote units.
@@ -101,6 +104,7 @@ impl Rebuilt {
             inbox: BTreeMap::new(),
             consumed: 0,
             payouts: Vec::new(),
+            runs: 0,
             frozen: false,
         })
     }
@@ -151,7 +155,7 @@ impl Rebuilt {
         self.payouts.iter().map(|payout| U256::from(payout.amount)).sum()
     }
 
-    /// These withdrawals: the rollup pays the last one first.
+    /// These withdrawals: the rollup pays the last one of a run first.
     pub fn payouts(&self) -> &[Payout] {
         &self.payouts
     }
@@ -219,7 +223,9 @@ impl Rebuilt {
 
     fn pay(&mut self, index: u64, account: u64, amount: U256, alarms: &mut Vec<Alarm>) {
         let got = format!("number {index}: {amount} to account {account}");
-        let expected = match self.payouts.pop() {
+        let run = self.payouts.iter().find(|payout| payout.index == index).map(|payout| payout.run);
+        let last = self.payouts.iter().rposition(|payout| Some(payout.run) == run);
+        let expected = match last.map(|at| self.payouts.remove(at)) {
             None => "none".into(),
             Some(payout) => format!("number {}: {} to account {}", payout.index, payout.amount, payout.account),
         };
@@ -270,6 +276,9 @@ impl Rebuilt {
             self.carry_out(batch, &pending, alarms);
         }
         self.batch_final = last;
+        if self.payouts.last().is_some_and(|payout| payout.run == self.runs) {
+            self.runs += 1;
+        }
         let got = digest_word(&self.engine.root());
         if got != *root {
             alarms.push(wrong(last, "root", root, got));
@@ -289,7 +298,7 @@ impl Rebuilt {
 
     /// Carries out a batch, and compares with what was published.
     fn carry_out(&mut self, batch: u64, pending: &Pending, alarms: &mut Vec<Alarm>) {
-        let Self { engine, inbox, consumed, payouts, .. } = self;
+        let Self { engine, inbox, consumed, payouts, runs, .. } = self;
         let mut before = bridge_payouts(engine);
         let told = |engine: &Engine, at: usize, outcome: Outcome| {
             let instruction = &pending.instructions[at];
@@ -301,6 +310,7 @@ impl Rebuilt {
                 let after = bridge_payouts(engine);
                 payouts.push(Payout {
                     index: u64::from(before.0),
+                    run: *runs,
                     account: withdraw.account,
                     owner: exit::owner(engine, withdraw.account),
                     amount: withdraw.amount.get(),

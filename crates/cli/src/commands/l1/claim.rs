@@ -1,7 +1,7 @@
 //! `holdfast claim`: from a final withdrawal to tokens.
 
 use alloy::primitives::{Address, U256};
-use holdfast_settlement::contracts::{IRollup, IStand, IVault};
+use holdfast_settlement::contracts::{IRollup, IVault};
 use holdfast_watcher::Payout;
 use serde::Serialize;
 
@@ -30,7 +30,7 @@ pub struct Claimed {
     /// Final withdrawals that were unpaid: all, and of these the owner's.
     pub unpaid: usize,
     pub unpaid_of_owner: Vec<Payout>,
-    /// Of them, how many were paid, from the last backwards.
+    /// Of them, how many were paid: of each run from the last backwards.
     pub paid: usize,
     /// What was claimed (or, by a dry run, can be), in the collateral token.
     pub claimed: String,
@@ -65,13 +65,14 @@ pub async fn run(access: &Access, signing: &Signing, options: &Options, ui: Ui) 
     let ethereum = Ethereum::open(access, ui).await?;
     let mut purse = ethereum.purse(signing).await?;
     let (owner, at) = (whose(*owner, &purse), ethereum.at.clone());
-    let runs = ethereum.ask("unpaid withdrawals", at.rollup, &IStand::unpaidCall {}).await?.runs;
+    let runs = ethereum.ask("runs of withdrawals", at.rollup, &IRollup::runsCall {}).await?;
     // Without any, there is no need to know the state.
     let unpaid: Vec<Payout> =
         if runs.is_zero() { Vec::new() } else { ethereum.rebuilt(sources).await?.0.rebuilt().payouts().to_vec() };
     let of_owner: Vec<Payout> = unpaid.iter().filter(|payout| payout.owner == Some(owner)).cloned().collect();
-    let first = if *all { Some(0) } else { unpaid.iter().position(|payout| payout.owner == Some(owner)) };
-    let wanted = first.map_or(&[][..], |first| &unpaid[first..]);
+    // In each run, those of the owner and what stands behind the first of them.
+    let runs: Vec<&[Payout]> = unpaid.chunk_by(|one, next| one.run == next.run).collect();
+    let wanted: Vec<&[Payout]> = runs.iter().filter_map(|run| wanted(run, (!all).then_some(owner))).collect();
     let due = of_owner.iter().fold(U256::ZERO, |sum, payout| sum + U256::from(payout.amount));
     let claimable = ethereum.ask("what is claimable", at.vault, &IVault::claimableCall { owner }).await?;
     if wanted.is_empty() && claimable.is_zero() {
@@ -80,7 +81,7 @@ pub async fn run(access: &Access, signing: &Signing, options: &Options, ui: Ui) 
             "a withdrawal is due when its batch is final; what a frozen venue owes takes `holdfast exit` or `holdfast refund` first",
         ));
     }
-    pay(&ethereum, &mut purse, wanted).await?;
+    pay(&ethereum, &mut purse, &wanted).await?;
     let mut claimed = claimable + due;
     if purse.dry_run && claimable.is_zero() && !due.is_zero() {
         purse.later("claim", U256::ZERO);
@@ -97,7 +98,7 @@ pub async fn run(access: &Access, signing: &Signing, options: &Options, ui: Ui) 
         checked: checked_text(&ethereum),
         owner,
         unpaid: unpaid.len(),
-        paid: wanted.len(),
+        paid: wanted.iter().map(|payouts| payouts.len()).sum(),
         unpaid_of_owner: of_owner,
         claimed: ethereum.exact(claimed),
         claimed_units: claimed,
@@ -106,15 +107,25 @@ pub async fn run(access: &Access, signing: &Signing, options: &Options, ui: Ui) 
     })
 }
 
-/// Pays withdrawals, from the last backwards.
-async fn pay(ethereum: &Ethereum, purse: &mut Purse<'_>, payouts: &[Payout]) -> Result<()> {
-    for (part, some) in payouts.rchunks(PAYOUTS_MAX).enumerate() {
+/// What of a run has to be paid for this owner, or for everybody.
+fn wanted(run: &[Payout], owner: Option<Address>) -> Option<&[Payout]> {
+    match owner {
+        None => Some(run),
+        Some(_) => run.iter().position(|payout| payout.owner == owner).map(|first| &run[first..]),
+    }
+}
+
+/// Pays withdrawals, those of a run from the last backwards.
+async fn pay(ethereum: &Ethereum, purse: &mut Purse<'_>, runs: &[&[Payout]]) -> Result<()> {
+    let parts = runs.iter().flat_map(|run| run.rchunks(PAYOUTS_MAX));
+    for (part, some) in parts.enumerate() {
+        let run = U256::from(some[0].run);
         let payouts = some.iter().rev().map(|payout| IRollup::Payout {
             account: U256::from(payout.account.get()),
             amount: U256::from(payout.amount),
             headBefore: payout.head_before,
         });
-        let call = IRollup::payCall { payouts: payouts.collect() };
+        let call = IRollup::payCall { run, payouts: payouts.collect() };
         if purse.dry_run && part > 0 {
             purse.later("payouts", U256::ZERO);
         } else {
