@@ -262,7 +262,7 @@ async fn key(provider: &DynProvider, at: &Deployment, proofs: &Proofs) -> Result
 impl Proofs {
     /// By the keys that follow from the source.
     pub fn bundled() -> Self {
-        static SEGMENT_KEY: LazyLock<Digest> = LazyLock::new(|| verifying_key().pre_hash.into());
+        static SEGMENT_KEY: LazyLock<Digest> = LazyLock::new(|| verifying_key().pre_hash);
         Self::Verified(LastKey::bundled(), *SEGMENT_KEY)
     }
 }
