@@ -151,7 +151,7 @@ async fn from_a_deposit_to_a_claim() {
     let cancelled = place.said(1, &["force", "cancel-all", "--market", "0"]);
     assert!(
         cancelled.contains("all orders in BTC-USD are cancelled")
-            && cancelled.contains("entry          4 of the inbox; due by 20"),
+            && cancelled.contains("entry           4 of the inbox; due by 20"),
         "{cancelled}"
     );
     place.by(1, &["force", "close", "--market", "0", "--side", "sell", "--price", "100.25", "--size", "0.01"]);
