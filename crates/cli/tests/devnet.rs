@@ -19,8 +19,8 @@ use holdfast_cli::{
 };
 
 const ACCOUNTS: u32 = 4;
-/// Of the sample, enough to trade.
-const COMMANDS: u64 = 1_100;
+/// Of the sample, enough to trade: its snapshot is some 2,000 orders.
+const COMMANDS: u64 = 2_400;
 /// With 6 decimals, by each trader.
 const DEPOSIT: u128 = 10_000_000_000_000;
 const WITHDRAWAL: u128 = DEPOSIT / 100;
@@ -29,7 +29,7 @@ fn options(out: &Path, data: Data) -> Options {
     Options {
         out: Some(out.to_owned()),
         accounts: ACCOUNTS,
-        batch_commands: 400,
+        batch_commands: 900,
         batches: Some(u64::MAX),
         limit: Some(COMMANDS),
         data,

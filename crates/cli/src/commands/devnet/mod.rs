@@ -5,6 +5,8 @@
 
 mod market;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::{
