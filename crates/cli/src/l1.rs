@@ -276,10 +276,10 @@ impl Transaction {
     }
 }
 
-/// The transactions of a report, as a person reads them.
-pub fn transactions_text(transactions: &[Transaction]) -> String {
-    let rows: Vec<(&str, String)> = transactions.iter().map(|one| (one.what, one.shown())).collect();
-    facts(&rows)
+/// A report's lines: what it is about, and then its transactions.
+pub fn lines(rows: impl IntoIterator<Item = (&'static str, String)>, transactions: &[Transaction]) -> String {
+    let transactions = transactions.iter().map(|one| (one.what, one.shown()));
+    facts(&rows.into_iter().chain(transactions).collect::<Vec<_>>())
 }
 
 /// A key that pays for transactions.

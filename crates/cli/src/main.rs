@@ -158,7 +158,7 @@ struct VerifyArguments {
     #[arg(required_unless_present = "l1")]
     dir: Option<PathBuf>,
     #[command(flatten)]
-    ethereum: l1::VerifyArguments,
+    ethereum: l1::VenueArguments,
     /// Check the last proof, as Ethereum does, instead of all proofs.
     #[arg(long = "final")]
     last: bool,

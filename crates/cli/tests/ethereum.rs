@@ -88,6 +88,14 @@ impl Place {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {errors}"))
     }
 
+    /// What a command prints for a person.
+    fn said(&self, number: u8, arguments: &[&str]) -> String {
+        let output = self.run(&[arguments, &["--key", &self.text(&format!("key-{number}"))]].concat());
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        format!("{}\n{errors}", String::from_utf8_lossy(&output.stdout))
+    }
+
     fn by(&self, number: u8, arguments: &[&str]) -> Value {
         self.json(&[arguments, &["--key", &self.text(&format!("key-{number}"))]].concat(), 0)
     }
@@ -128,14 +136,24 @@ async fn from_a_deposit_to_a_claim() {
     let gas = made["transactions"][1]["gas"].as_u64().expect("what it took");
     assert!((200_000..400_000).contains(&gas), "{gas}");
     assert_eq!(alice.balance(owner).await.expect("an answer"), U256::from(7_500_000));
-    let more = place.by(1, &["deposit", "--amount", "1"]);
-    assert_eq!((more["opened"].clone(), more["entries"].clone()), (json!(false), json!([2])));
+    let more = place.said(1, &["deposit", "--amount", "1"]);
+    for part in
+        ["account    3\n", "amount     1.000000", "allowance", " gas, 0.000", "and 0.000000000000001 ether sent along"]
+    {
+        assert!(more.contains(part), "{part} in {more}");
+    }
+    assert_eq!(alice.inbox_count().await.expect("an answer"), 3);
 
     let public = SecretKey::from_seed([7; 32]).public_key().to_hex();
     let key =
         place.by(1, &["force", "register", "--public-key", &public, "--index", "1", "--withdraws", "--days", "30"]);
     assert_eq!(key["entry"], 3);
-    place.by(1, &["force", "cancel-all", "--market", "0"]);
+    let cancelled = place.said(1, &["force", "cancel-all", "--market", "0"]);
+    assert!(
+        cancelled.contains("all orders in BTC-USD are cancelled")
+            && cancelled.contains("entry           4 of the inbox; due by 20"),
+        "{cancelled}"
+    );
     place.by(1, &["force", "close", "--market", "0", "--side", "sell", "--price", "100.25", "--size", "0.01"]);
     place.settle().await;
     let engine = place.settled.venue.engine();
@@ -160,6 +178,8 @@ async fn from_a_deposit_to_a_claim() {
     assert_eq!((whole["batch_final"].as_u64(), whole["alarms"].clone()), (Some(3), json!([])));
     let priced = place.by(1, &["claim", "--dry-run"]);
     assert_eq!((priced["unpaid"].as_u64(), priced["paid"].as_u64()), (Some(2), Some(2)));
+    let said = place.said(1, &["claim", "--dry-run"]);
+    assert!(said.contains("2 final withdrawals of all: number 0") && said.contains("not sent: "), "{said}");
     let claimed = place.by(1, &["claim"]);
     assert_eq!((claimed["claimed_units"].clone(), claimed["claimed"].clone()), (json!("2000001"), json!("2.000001")));
     assert_eq!(alice.balance(owner).await.expect("an answer"), U256::from(6_500_000 + 2_000_001));
@@ -185,7 +205,6 @@ async fn what_cannot_be_done_is_said_before_anything_is_sent() {
         (&["deposit", "--amount", "12.5"][..], "at least 12.500000 of the token"),
         (&["deposit", "--amount", "0.00001"], "at least 0.000100, the smallest deposit"),
         (&["deposit", "--amount", "1.1234567"], "--amount: expected 0.000001 to"),
-        (&["deposit", "--amount", "-1"], "--amount: expected"),
         (&["deposit", "--amount", "0"], "--amount: expected"),
         (&["deposit", "--amount", "1e6"], "--amount: expected"),
         (&["withdraw", "--amount", "1"], "the first deposit opens it"),
@@ -202,7 +221,13 @@ async fn what_cannot_be_done_is_said_before_anything_is_sent() {
     assert_eq!(alice.wallet.nonce(true).await.expect("an answer"), nonce, "nothing was sent");
     let without = place.json(&["deposit", "--amount", "1"], 1);
     assert!(without["advice"].as_str().is_some_and(|advice| advice.contains("HOLDFAST_PRIVATE_KEY")), "{without}");
-    for wrong in [&["deposit"][..], &["force", "revoke", "--index", "4"], &["exit"], &["watch", "--metrics", "here"]] {
+    for wrong in [
+        &["deposit"][..],
+        &["deposit", "--amount", "-1"],
+        &["force", "revoke", "--index", "4"],
+        &["exit"],
+        &["watch", "--metrics", "here"],
+    ] {
         assert_eq!(place.run(wrong).status.code(), Some(2), "{wrong:?}");
     }
 
@@ -215,13 +240,13 @@ async fn what_cannot_be_done_is_said_before_anything_is_sent() {
     let output = output.expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let value: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
-    assert_eq!(value["owner"], json!(signer.address().to_string()));
+    assert_eq!(value["owner"], json!(signer.address()));
     std::fs::write(place.path("wallet.json"), KEYSTORE).expect("it is written");
     std::fs::write(place.path("passphrase"), "testpassword\n").expect("it is written");
     let (wallet, passphrase) = (place.text("wallet.json"), place.text("passphrase"));
     let arguments = ["deposit", "--amount", "2", "--key", &wallet, "--passphrase-file", &passphrase];
     let value = place.json(&arguments, 0);
-    assert_eq!((value["owner"].clone(), value["opened"].clone()), (json!(signer.address().to_string()), json!(false)));
+    assert_eq!((value["owner"].clone(), value["opened"].clone()), (json!(signer.address()), json!(false)));
     std::fs::write(place.path("passphrase"), "testpasswore\n").expect("it is written");
     let error = place.json(&arguments, 1);
     assert!(
@@ -253,11 +278,21 @@ async fn a_frozen_venue_is_left() {
     let proofs = place.text("exit.json");
     let left = place.json(&["exit", "--account", "3", "--out", &proofs], 0);
     assert_eq!((left["accounts"][0]["equity"].clone(), left["exits_from"].clone()), (json!("4.000000"), Value::Null));
+    let said = place.said(1, &["exit", "--account", "3"]);
+    assert!(said.contains("3: 4.0000 for 0x") && said.contains("next: nothing to do while the venue serves"), "{said}");
     let written: Value = serde_json::from_slice(&std::fs::read(&proofs).expect("it was written")).expect("JSON");
     assert_eq!(written["exits"][0]["owner"], json!(alice.wallet.address.to_string().to_lowercase()));
     assert!(written["record"]["system"].as_str().is_some_and(|system| system.len() > 500));
 
     place.pass(8 * DAY);
+    let output = place.run(&["watch", "--once"]);
+    let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        said.contains("not in order: 2 alarms")
+            && said.contains("overdue entry 3 of the inbox has waited for 192 hours"),
+        "{said}"
+    );
+    assert_eq!(told.matches("alarm:").count(), 2, "{told}");
     let late = place.json(&["watch", "--once"], 1);
     let kinds: Vec<&str> =
         late["alarms"].as_array().expect("alarms").iter().filter_map(|one| one["alarm"].as_str()).collect();

@@ -18,7 +18,9 @@ pub use alloy::providers::DynProvider;
 
 use crate::{
     Error, Result,
-    contracts::{Deployment, IAccounts, IDevToken, IERC20, IEscape, IInbox, IParts, IRollup, IVault, explain, small},
+    contracts::{
+        Deployment, IAccounts, IDevToken, IERC20, IEscape, IInbox, IParts, IProposals, IRollup, IVault, explain, small,
+    },
     embedded::{Chain, TRANSACTION_GAS_MAX},
 };
 
@@ -299,6 +301,56 @@ pub async fn holdings(provider: &DynProvider, at: &Deployment, block: u64) -> Re
         verifier: ask(provider, what, at.rollup, &IParts::verifierCall {}, block).await?,
         segment_key: ask(provider, what, at.rollup, &IParts::segmentKeyCall {}, block).await?,
     })
+}
+
+/// The last proposals of the council that are looked at.
+const PROPOSALS_MAX: u64 = 64;
+/// How long a proposal can be carried out once it is ready, in seconds.
+const EXECUTION_SECONDS: u64 = 14 * 86_400;
+
+/// What the council has approved, and anybody can carry out when its delay is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    pub id: u64,
+    /// In words.
+    pub what: String,
+    /// Seconds.
+    pub ready_at: u64,
+}
+
+/// The council's approved proposals that are neither carried out nor lapsed, after a block of this time; pauses, which have no delay, are not among them.
+pub async fn proposals(provider: &DynProvider, at: &Deployment, block: u64, time: u64) -> Result<Vec<Proposal>> {
+    let (what, number) = ("the council's proposals", Some(block));
+    let count = small(what, ask(provider, what, at.council, &IProposals::proposalsCall {}, number).await?)?;
+    let mut found = Vec::new();
+    if count == 0 {
+        return Ok(found);
+    }
+    let term = ask(provider, what, at.council, &IProposals::termCall {}, number).await?;
+    for id in count.saturating_sub(PROPOSALS_MAX)..count {
+        let call = IProposals::proposalOfCall { id: U256::from(id) };
+        let proposal = ask(provider, what, at.council, &call, number).await?;
+        let ready_at = proposal.readyAt.to::<u64>();
+        let pause = proposal.data.starts_with(&IProposals::pauseCall::SELECTOR);
+        let open = !proposal.executed && proposal.term == term && time < ready_at.saturating_add(EXECUTION_SECONDS);
+        if ready_at != 0 && open && !pause {
+            found.push(Proposal { id, what: proposed(&proposal.data), ready_at });
+        }
+    }
+    Ok(found)
+}
+
+fn proposed(data: &Bytes) -> String {
+    if let Ok(call) = IProposals::setVerifierCall::abi_decode(data) {
+        return format!("another verifier, {}, for segments of key {}", call.verifier, call.segmentKey);
+    }
+    if let Ok(call) = IProposals::setOperatorCall::abi_decode(data) {
+        return format!("another operator, {}", call.operator);
+    }
+    if let Ok(call) = IProposals::replaceMemberCall::abi_decode(data) {
+        return format!("{} in the place of member {}", call.member, call.former);
+    }
+    format!("a call of {} bytes that none of its contracts has", data.len())
 }
 
 /// A session key as the inbox takes it.

@@ -58,6 +58,29 @@ sol! {
         function members() external view returns (address[12] memory);
     }
 
+    /// What the council has in work.
+    interface IProposals {
+        struct Proposal {
+            address target;
+            uint40 madeAt;
+            uint40 readyAt;
+            uint32 term;
+            bool executed;
+            uint16 approvals;
+            bytes data;
+        }
+
+        function propose(address target, bytes calldata data) external returns (uint256 id);
+        function approve(uint256 id) external;
+        function proposals() external view returns (uint256);
+        function proposalOf(uint256 id) external view returns (Proposal memory);
+        function term() external view returns (uint32);
+        function setVerifier(address verifier, bytes32 segmentKey) external;
+        function setOperator(address operator) external;
+        function replaceMember(address former, address member) external;
+        function pause(uint256 seconds_) external;
+    }
+
     /// What the escape and the rollup say of a frozen venue, and of one that may be frozen.
     interface IStand {
         function late() external view returns (bool);

@@ -43,9 +43,12 @@ fn a_venue_file_is_read_as_it_was_written() {
     assert!(error.to_string().contains("none.json: cannot read it"), "{error}");
 }
 
+/// What the error says, and what makes it.
+type Case = (&'static str, fn(&mut Value));
+
 #[test]
 fn venue_files_that_contradict_themselves_are_refused() {
-    let cases: &[(&str, fn(&mut Value))] = &[
+    let cases: &[Case] = &[
         ("version: expected 1, got 2", |value| value["version"] = json!(2)),
         ("vault: expected an address that is not zero", |value| value["contracts"]["vault"] = json!(Address::ZERO)),
         ("reader: expected an address of its own, not that of the token", |value| {

@@ -24,6 +24,10 @@ pub enum Alarm {
         "the rollup's {what} is another: expected {expected}, got {got}. The council can replace it: what this program knows no longer holds"
     )]
     Replaced { what: &'static str, expected: String, got: String },
+    #[error(
+        "proposal {id} of the council is approved, and can be carried out from second {ready_at} on: {proposed}. Who does not want that leaves before"
+    )]
+    Proposal { id: u64, ready_at: u64, proposed: String },
     #[error("the endpoints cannot both be right: {reason}")]
     Endpoints { reason: String },
     #[error("nothing was seen of the chain for {minutes} minutes: {reason}")]
@@ -49,7 +53,12 @@ impl Alarm {
     pub const fn is_breach(&self) -> bool {
         !matches!(
             self,
-            Self::Overdue { .. } | Self::Stale { .. } | Self::Insolvent { .. } | Self::Frozen | Self::Blind { .. }
+            Self::Overdue { .. }
+                | Self::Stale { .. }
+                | Self::Insolvent { .. }
+                | Self::Frozen
+                | Self::Blind { .. }
+                | Self::Proposal { .. }
         )
     }
 
@@ -63,6 +72,7 @@ impl Alarm {
             Self::Entry { .. } => "entry",
             Self::Payout { .. } => "payout",
             Self::Replaced { .. } => "replaced",
+            Self::Proposal { .. } => "proposal",
             Self::Endpoints { .. } => "endpoints",
             Self::Blind { .. } => "blind",
             Self::Overdue { .. } => "overdue",
@@ -75,7 +85,7 @@ impl Alarm {
     }
 
     /// All kinds.
-    pub const KINDS: [&'static str; 15] = [
+    pub const KINDS: [&'static str; 16] = [
         "data",
         "batch",
         "proof",
@@ -83,6 +93,7 @@ impl Alarm {
         "entry",
         "payout",
         "replaced",
+        "proposal",
         "endpoints",
         "blind",
         "overdue",

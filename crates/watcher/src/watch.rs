@@ -4,7 +4,7 @@ use alloy_primitives::U256;
 use holdfast_protocol::Genesis;
 use holdfast_settlement::{
     Error, Follower, Result,
-    client::{Holdings, holdings},
+    client::{Holdings, Proposal, holdings, proposals},
     follower::{Cursor, Event, Located},
 };
 use serde::Serialize;
@@ -194,6 +194,11 @@ impl Watcher {
         let oldest_since = self.appended.first_key_value().map(|(_, &since)| since);
         let final_since = holdings.final_since;
         alarms.extend(self.replaced(&holdings));
+        for Proposal { id, what, ready_at } in
+            proposals(follower.provider(), follower.cursor().deployment(), block, now).await?
+        {
+            alarms.push(Alarm::Proposal { id, ready_at, proposed: what });
+        }
         if let Some((&index, &since)) = self.appended.first_key_value()
             && !rebuilt.is_frozen()
             && now.saturating_sub(since) > SERVICE

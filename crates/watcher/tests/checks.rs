@@ -3,13 +3,15 @@
 #[path = "../../settlement/tests/common/mod.rs"]
 mod common;
 
+use std::sync::Arc;
+
 use alloy::{
-    primitives::{Address, B256, U256},
-    sol_types::SolValue,
+    primitives::{Address, B256, Bytes, U256},
+    sol_types::{SolCall, SolValue},
 };
 use common::{
     signer, stand_in,
-    venue::{SEGMENT_KEY, Settled, genesis},
+    venue::{DAY, SEGMENT_KEY, Settled, genesis, member},
 };
 use holdfast_circuit::{
     last::{LastKey, export::export},
@@ -17,13 +19,15 @@ use holdfast_circuit::{
 };
 use holdfast_protocol::{Genesis, publication::digest_word};
 use holdfast_settlement::{
-    Venue,
+    Follower, Venue,
+    blobs::FromTransactions,
     client::Wallet,
-    contracts::{ESCAPE, create, create_reader, create_token},
+    contracts::{ESCAPE, IProposals, create, create_reader, create_token},
     embedded::Chain,
+    follower::Cursor,
     poster::Carrier,
 };
-use holdfast_watcher::{CheckError, Proofs, check};
+use holdfast_watcher::{Alarm, CheckError, Proofs, Watcher, check};
 
 async fn refused(venue: &Venue, chain: &Chain, proofs: &Proofs) -> String {
     let error = check(venue, &chain.provider(), proofs).await.expect_err("it is not in order");
@@ -125,7 +129,7 @@ fn flip_code(chain: &Chain, at: Address) {
 #[tokio::test]
 async fn the_bundled_key_is_asked_for_down_to_its_bytes() {
     let exported = export(LastKey::bundled()).expect("the bundled key is one for the contracts");
-    let segment_key = digest_word(&verifying_key().pre_hash.into());
+    let segment_key = digest_word(&verifying_key().pre_hash);
     let settled = Settled::proven(&exported.data, segment_key).await;
     let (venue, chain) = (named(&settled), &settled.chain);
     let checked = check(&venue, &chain.provider(), &Proofs::bundled()).await.expect("it is in order");
@@ -147,4 +151,40 @@ async fn the_bundled_key_is_asked_for_down_to_its_bytes() {
     let other = Settled::proven(&exported.data, B256::repeat_byte(0x22)).await;
     let error = refused(&named(&other), &other.chain, &Proofs::bundled()).await;
     assert!(error.contains("key of the segments' proofs"), "{error}");
+}
+
+/// Nine of the twelve want another operator: everybody hears of it thirty days before.
+#[tokio::test]
+async fn what_the_council_plans_is_told_before_it_can_be_done() {
+    let settled = Settled::new().await;
+    let (venue, chain) = (named(&settled), &settled.chain);
+    let at = settled.operator.at.clone();
+    let keeper = Arc::new(FromTransactions(chain.provider()));
+    let follower = Follower::new(chain.provider(), keeper, Cursor::new(at.clone()));
+    let mut watcher = Watcher::new(venue.genesis.clone(), || Proofs::Unverified, follower).expect("a valid genesis");
+    assert_eq!(watcher.look().await.expect("Ethereum answers").alarms, []);
+
+    let operator = Address::repeat_byte(0xbd);
+    let data = IProposals::setOperatorCall { operator }.abi_encode().into();
+    for seat in 0..9 {
+        chain.set_balance(member(seat).address(), U256::from(10).pow(U256::from(18)));
+        let wallet = Wallet::embedded(chain, member(seat)).await.expect("it answers");
+        if seat == 0 {
+            let call = IProposals::proposeCall { target: at.rollup, data: Bytes::clone(&data) };
+            wallet.order("a proposal", at.council, &call, U256::ZERO).await.expect("it is taken");
+        } else {
+            assert_eq!(watcher.look().await.expect("Ethereum answers").alarms, [], "eight of twelve are too few");
+            let call = IProposals::approveCall { id: U256::ZERO };
+            wallet.order("an approval", at.council, &call, U256::ZERO).await.expect("it is taken");
+        }
+    }
+    let alarms = watcher.look().await.expect("Ethereum answers").alarms;
+    let ready = chain.timestamp() + 30 * DAY;
+    let expected = Alarm::Proposal { id: 0, ready_at: ready, proposed: format!("another operator, {operator}") };
+    assert_eq!(alarms, [expected]);
+    assert!(!alarms[0].is_breach() && alarms[0].kind() == "proposal");
+    chain.pass(45 * DAY);
+    chain.mine();
+    let kinds: Vec<_> = watcher.look().await.expect("Ethereum answers").alarms.iter().map(Alarm::kind).collect();
+    assert_eq!(kinds, ["stale"], "it has lapsed");
 }

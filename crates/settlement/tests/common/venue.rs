@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alloy::{
     primitives::{Address, B256, Bytes, U256},
+    signers::local::PrivateKeySigner,
     sol_types::SolValue,
 };
 use holdfast_crypto::{Digest, poseidon2::compress};
@@ -39,6 +40,11 @@ fn verifier() -> Bytes {
     // PUSH2 256, PUSH1 68, PUSH0, CALLDATACOPY, PUSH2 256, PUSH0, RETURN, behind what copies it.
     let code = [0x61, 1, 0, 0x60, 68, 0x5f, 0x37, 0x61, 1, 0, 0x5f, 0xf3];
     [&[0x60, code.len() as u8, 0x80, 0x60, 9, 0x3d, 0x39, 0x3d, 0xf3], &code[..]].concat().into()
+}
+
+/// The key of a seat of the council.
+pub fn member(seat: usize) -> PrivateKeySigner {
+    PrivateKeySigner::from_bytes(&B256::repeat_byte(0x30 + seat as u8)).expect("a private key")
 }
 
 pub fn account(id: u32) -> AccountId {
@@ -127,7 +133,7 @@ impl Settled {
             verifier,
             segment_key,
             operator: wallet.address,
-            members: std::array::from_fn(|seat| Address::repeat_byte(0xc0 + seat as u8)),
+            members: std::array::from_fn(|seat| member(seat).address()),
             genesis: opened,
         };
         let at: Deployment = deploy(&wallet, &plan, parameters.clone()).await.expect("all contracts");

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::{Shown, checked_text, whose};
 use crate::{
     error::{Result, unexpected},
-    l1::{Access, Ethereum, Purse, Signing, Sources, Transaction, text, transactions_text},
-    ui::{Ui, count, facts},
+    l1::{Access, Ethereum, Purse, Signing, Sources, Transaction, lines, text},
+    ui::{Ui, count},
 };
 
 /// Payouts of one transaction: those of owners that never had any take some 85,000 gas each.
@@ -44,14 +44,14 @@ impl Shown for Claimed {
     fn text(&self) -> String {
         let due: Vec<String> = self.unpaid_of_owner.iter().map(|payout| format!("number {}", payout.index)).collect();
         let due = if due.is_empty() { "none of this owner".into() } else { due.join(", ") };
-        let rows = facts(&[
+        let rows = [
             ("venue", self.checked.clone()),
             ("owner", self.owner.to_string()),
             ("unpaid", format!("{} of all: {due}", count(self.unpaid as u64, "final withdrawal"))),
             ("paid", count(self.paid as u64, "withdrawal")),
             ("claimed", self.claimed.clone()),
-        ]);
-        format!("{rows}{}", transactions_text(&self.transactions))
+        ];
+        lines(rows, &self.transactions)
     }
 }
 

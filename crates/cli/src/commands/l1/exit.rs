@@ -6,14 +6,14 @@
 use std::path::PathBuf;
 
 use alloy::primitives::{Address, U256};
-use holdfast_protocol::{AccountId, publication::digest_word};
+use holdfast_protocol::{AccountId, limits, publication::digest_word};
 use holdfast_settlement::{
     client::head,
     contracts::{IEscape, IStand, small},
 };
 use holdfast_watcher::{
     Exit, Rebuilt,
-    exit::{Record, market_set},
+    exit::{Record, market_set, owner as owner_of},
 };
 use serde::Serialize;
 
@@ -24,8 +24,8 @@ use super::{
 use crate::{
     dir::pretty,
     error::{Error, Result, unexpected},
-    l1::{Access, Ethereum, Purse, Signing, Sources, Transaction, moment, transactions_text, write},
-    ui::{self, Ui, count, facts},
+    l1::{Access, Ethereum, Purse, Signing, Sources, Transaction, lines, moment, write},
+    ui::{self, Ui, count},
 };
 
 /// For so many seconds after the freeze debts are shown, and nobody exits.
@@ -96,7 +96,7 @@ impl Shown for Left {
         if let Some(out) = &self.out {
             rows.push(("proofs", format!("written to {}", out.display())));
         }
-        format!("{}{}  next: {}\n", facts(&rows), transactions_text(&self.transactions), self.next)
+        format!("{}  next: {}\n", lines(rows, &self.transactions), self.next)
     }
 }
 
@@ -186,7 +186,11 @@ fn exits(ethereum: &Ethereum, rebuilt: &Rebuilt, options: &Options) -> Result<Ve
             let id = u32::try_from(account).ok().and_then(|id| AccountId::new(id).ok());
             id.and_then(|id| rebuilt.exit(id)).into_iter().collect()
         }
-        (None, Some(owner)) => rebuilt.exits().filter(|exit| exit.owner == owner).collect(),
+        (None, Some(owner)) => (0..limits::BRIDGE)
+            .filter_map(|id| AccountId::new(id).ok())
+            .filter(|&id| owner_of(rebuilt.engine(), id) == Some(owner))
+            .filter_map(|id| rebuilt.exit(id))
+            .collect(),
         (None, None) => Vec::new(),
     };
     if !exits.is_empty() {

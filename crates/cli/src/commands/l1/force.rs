@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::{Shown, checked_text};
 use crate::{
     error::{Result, unexpected},
-    l1::{Access, Ethereum, Purse, Signing, Transaction, moment, parse_units, transactions_text},
-    ui::{Ui, facts},
+    l1::{Access, Ethereum, Purse, Signing, Transaction, lines, moment, parse_units},
+    ui::Ui,
 };
 
 /// Days after which a session key expires, at most.
@@ -62,7 +62,7 @@ impl Shown for Forced {
         if let (Some(entry), Some(due)) = (self.entry, self.due) {
             rows.push(("entry", format!("{entry} of the inbox; due by {}", moment(due))));
         }
-        format!("{}{}", facts(&rows), transactions_text(&self.transactions))
+        lines(rows, &self.transactions)
     }
 }
 

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::{Shown, checked_text};
 use crate::{
     error::{Result, unexpected},
-    l1::{Access, Ethereum, Signing, Transaction, moment, transactions_text},
-    ui::{Ui, facts},
+    l1::{Access, Ethereum, Signing, Transaction, lines, moment},
+    ui::Ui,
 };
 
 /// What the escape waits for: seconds that an entry may wait, and the next final batch.
@@ -79,13 +79,13 @@ impl Shown for Freeze {
             (Some(entry), Some(since)) => format!("entry {entry}, since {}", moment(since)),
             _ => "none waits".into(),
         };
-        let rows = facts(&[
+        let rows = [
             ("venue", self.checked.clone()),
             ("inbox", oldest),
             ("final", format!("last since {}", moment(self.stand.final_since))),
             ("freeze", self.stand.text()),
-        ]);
-        format!("{rows}{}", transactions_text(&self.transactions))
+        ];
+        lines(rows, &self.transactions)
     }
 
     fn is_well(&self) -> bool {

@@ -120,6 +120,7 @@ impl Metrics {
         let amount = |text: &str| text.parse().unwrap_or(f64::NAN);
         self.block.set(number(report.block));
         self.block_time.set(number(report.time));
+        #[allow(clippy::disallowed_methods, reason = "when it was looked is this machine's time")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         self.looked.set(number(now));
         self.batch_final.set(number(report.batch_final));

@@ -34,7 +34,7 @@ pub struct AccessArguments {
     #[arg(long, value_name = "FILE", default_value = "venue.json")]
     venue: PathBuf,
     /// An Ethereum endpoint: http://… or https://…
-    #[arg(long = "l1", value_name = "URL")]
+    #[arg(long = "l1", id = "l1", value_name = "URL")]
     url: String,
     /// A venue of a development chain (1337 or 31337) whose verifier believes everything: verify no proofs.
     #[arg(long)]
@@ -57,13 +57,13 @@ pub struct SigningArguments {
 #[derive(Debug, Clone, Args)]
 pub struct SourcesArguments {
     /// Another endpoint, which must have the same blocks and events.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", requires = "l1")]
     second: Option<String>,
     /// A consensus client: where the blobs of batches are asked for.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", requires = "l1")]
     beacon: Option<String>,
     /// Keep blobs here (and, when watching, which alarms were told): consensus clients forget blobs after weeks.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "l1")]
     state: Option<PathBuf>,
     /// Look only at blocks that have so many after them.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -90,7 +90,7 @@ impl From<SourcesArguments> for Sources {
 
 /// A venue on Ethereum, for `holdfast verify`.
 #[derive(Debug, Clone, Args)]
-pub struct VerifyArguments {
+pub struct VenueArguments {
     /// Check a venue on Ethereum, by this endpoint: everything that `holdfast watch` checks, once.
     #[arg(long = "l1", id = "l1", value_name = "URL", conflicts_with_all = ["dir", "last", "compact", "genesis_root"])]
     url: Option<String>,
@@ -441,8 +441,8 @@ pub fn run(command: Command, json: bool, ui: Ui) -> Result<ExitCode> {
 /// # Errors
 ///
 /// If it cannot look. What it finds is in the report.
-pub fn verify(arguments: VerifyArguments, json: bool, ui: Ui) -> Result<ExitCode> {
-    let VerifyArguments { url, venue, unproven, sources } = arguments;
+pub fn verify(arguments: VenueArguments, json: bool, ui: Ui) -> Result<ExitCode> {
+    let VenueArguments { url, venue, unproven, sources } = arguments;
     let Some(url) = url else {
         return Err(unexpected("what to verify", "a directory, or a venue on Ethereum (--l1 URL)", "neither"));
     };

@@ -14,8 +14,8 @@ use serde::Serialize;
 use super::{Shown, checked_text, whose};
 use crate::{
     error::{Result, unexpected},
-    l1::{Access, Ethereum, Signing, Transaction, text, transactions_text},
-    ui::{Ui, facts},
+    l1::{Access, Ethereum, Signing, Transaction, lines, text},
+    ui::Ui,
 };
 
 #[derive(Debug, Serialize)]
@@ -44,13 +44,13 @@ impl Shown for Deposited {
             (Some(account), false) => account.to_string(),
             (None, _) => "the next that is free: this deposit opens it".into(),
         };
-        let rows = facts(&[
+        let rows = [
             ("venue", self.checked.clone()),
             ("owner", self.owner.to_string()),
             ("account", account),
             ("amount", self.amount.clone()),
-        ]);
-        format!("{rows}{}", transactions_text(&self.transactions))
+        ];
+        lines(rows, &self.transactions)
     }
 }
 
@@ -140,13 +140,13 @@ impl Shown for Refunded {
     fn text(&self) -> String {
         let entries: Vec<String> =
             self.refunds.iter().map(|refund| format!("entry {}: {}", refund.entry, refund.amount)).collect();
-        let rows = facts(&[
+        let rows = [
             ("venue", self.checked.clone()),
             ("owner", self.owner.to_string()),
             ("refunds", entries.join(", ")),
             ("sum", self.sum.clone()),
-        ]);
-        format!("{rows}{}  next: holdfast claim\n", transactions_text(&self.transactions))
+        ];
+        format!("{}  next: holdfast claim\n", lines(rows, &self.transactions))
     }
 }
 
