@@ -247,6 +247,15 @@ async fn what_cannot_be_done_is_said_before_anything_is_sent() {
     let arguments = ["deposit", "--amount", "2", "--key", &wallet, "--passphrase-file", &passphrase];
     let value = place.json(&arguments, 0);
     assert_eq!((value["owner"].clone(), value["opened"].clone()), (json!(signer.address()), json!(false)));
+    // Key files that are none.
+    let other = KEYSTORE.replace("008aeeda", "018aeeda");
+    let short = KEYSTORE.replace("\"version\":3", "\"version\":4");
+    for content in ["", "{", "{}", "7a28", "xyz", &"ff".repeat(32), &KEYSTORE[..300], &other, &short] {
+        std::fs::write(place.path("wallet.json"), content).expect("it is written");
+        let error = place.json(&arguments, 1);
+        assert!(error["error"].as_str().is_some_and(|error| error.contains("wallet.json")), "{content}: {error}");
+    }
+    std::fs::write(place.path("wallet.json"), KEYSTORE).expect("it is written");
     std::fs::write(place.path("passphrase"), "testpasswore\n").expect("it is written");
     let error = place.json(&arguments, 1);
     assert!(
