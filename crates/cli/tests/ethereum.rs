@@ -231,6 +231,12 @@ async fn what_cannot_be_done_is_said_before_anything_is_sent() {
         assert_eq!(place.run(wrong).status.code(), Some(2), "{wrong:?}");
     }
 
+    let url = place.server.url();
+    for wrong in [&["verify"][..], &["verify", "day", "--second", &url], &["verify", "day", "--l1", &url]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_holdfast")).args(wrong).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
+
     // By the environment, and by a keystore of the format's own examples.
     let secret = "7a28b5ba57c53603b0b07b56bba752f7784bf506fa95edc395f5cf6c7514fe9d";
     let signer: PrivateKeySigner = secret.parse().expect("a private key");
