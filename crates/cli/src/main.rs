@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use holdfast_cli::{
     commands::{
         aggregate, audit, compact, demo, devnet, export_verifier, inspect, key, l1, prove, replay, verify, verify_final,
@@ -424,6 +424,11 @@ fn run(command: Subcommands, json: bool) -> Result<ExitCode> {
             if share.is_none() {
                 show(json, &report, || format!("{}  next: holdfast verify {}", report.text(), options.dir.display()));
             }
+        }
+        Subcommands::Verify(VerifyArguments { dir: Some(_), ethereum, .. }) if ethereum.is_given() => {
+            let reason =
+                "--unproven, --second, --beacon, --state and --confirmations are for venues on Ethereum: give --l1 URL";
+            Arguments::command().error(ErrorKind::ArgumentConflict, reason).exit()
         }
         Subcommands::Verify(VerifyArguments { dir: None, ethereum, .. }) => return l1::verify(ethereum, json, ui),
         Subcommands::Verify(VerifyArguments { dir: Some(dir), compact: true, key, key_id, genesis_root, .. }) => {

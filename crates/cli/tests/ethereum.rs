@@ -151,7 +151,7 @@ async fn from_a_deposit_to_a_claim() {
     let cancelled = place.said(1, &["force", "cancel-all", "--market", "0"]);
     assert!(
         cancelled.contains("all orders in BTC-USD are cancelled")
-            && cancelled.contains("entry          4 of the inbox; due by 20"),
+            && cancelled.contains("entry           4 of the inbox; due by 20"),
         "{cancelled}"
     );
     place.by(1, &["force", "close", "--market", "0", "--side", "sell", "--price", "100.25", "--size", "0.01"]);
@@ -231,6 +231,12 @@ async fn what_cannot_be_done_is_said_before_anything_is_sent() {
         assert_eq!(place.run(wrong).status.code(), Some(2), "{wrong:?}");
     }
 
+    let url = place.server.url();
+    for wrong in [&["verify"][..], &["verify", "day", "--second", &url], &["verify", "day", "--l1", &url]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_holdfast")).args(wrong).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
+
     // By the environment, and by a keystore of the format's own examples.
     let secret = "7a28b5ba57c53603b0b07b56bba752f7784bf506fa95edc395f5cf6c7514fe9d";
     let signer: PrivateKeySigner = secret.parse().expect("a private key");
@@ -247,6 +253,15 @@ async fn what_cannot_be_done_is_said_before_anything_is_sent() {
     let arguments = ["deposit", "--amount", "2", "--key", &wallet, "--passphrase-file", &passphrase];
     let value = place.json(&arguments, 0);
     assert_eq!((value["owner"].clone(), value["opened"].clone()), (json!(signer.address()), json!(false)));
+    // Key files that are none.
+    let other = KEYSTORE.replace("008aeeda", "018aeeda");
+    let short = KEYSTORE.replace("\"version\":3", "\"version\":4");
+    for content in ["", "{", "{}", "7a28", "xyz", &"ff".repeat(32), &KEYSTORE[..300], &other, &short] {
+        std::fs::write(place.path("wallet.json"), content).expect("it is written");
+        let error = place.json(&arguments, 1);
+        assert!(error["error"].as_str().is_some_and(|error| error.contains("wallet.json")), "{content}: {error}");
+    }
+    std::fs::write(place.path("wallet.json"), KEYSTORE).expect("it is written");
     std::fs::write(place.path("passphrase"), "testpasswore\n").expect("it is written");
     let error = place.json(&arguments, 1);
     assert!(

@@ -1,18 +1,63 @@
 //! Words as blobs, and back.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use alloy::{
     eips::eip4844::Blob,
     primitives::{B256, U256},
+    transports::BoxFuture,
 };
 use holdfast_settlement::{
+    Result,
     blobs::{
-        BlobError, COEFFICIENTS, Place, blobs_from_words, check, evaluate, pick, read_blobs, read_sidecars, sidecar,
-        versioned_hash, words_from_blobs,
+        BlobError, Blobs, COEFFICIENTS, Kept, Place, blobs_from_words, check, evaluate, pick, read_blobs,
+        read_sidecars, sidecar, versioned_hash, words_from_blobs,
     },
     publication::{MODULUS, WORD_BYTES, Word, words_from_bytes},
 };
 use proptest::prelude::*;
 use rand::{RngCore, SeedableRng, rngs::StdRng};
+
+/// Gives a blob once, and nothing then: as consensus clients do after some weeks.
+struct Once(AtomicBool, Blob);
+
+impl Blobs for Once {
+    fn get<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Vec<Blob>>> {
+        let gone = BlobError::Gone { block: place.block, reason: "it is too old".into() };
+        let answer = if self.0.swap(true, Ordering::Relaxed) { Err(gone.into()) } else { Ok(vec![self.1]) };
+        Box::pin(async move { answer })
+    }
+}
+
+#[tokio::test]
+async fn what_was_seen_is_kept_and_what_is_damaged_is_not_believed() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let blob = blobs_from_words(&random_words(50, 3)).remove(0);
+    let hash = versioned_hash(&blob).expect("it is a blob");
+    let place = Place { block: 1, timestamp: 12, transaction: B256::ZERO, hashes: vec![hash] };
+    let kept = Kept::new(folder.path(), Arc::new(Once(AtomicBool::new(false), blob))).expect("a directory");
+    assert_eq!(kept.get(&place).await.expect("it is there"), [blob]);
+    assert_eq!(kept.get(&place).await.expect("it is kept"), [blob]);
+    let path = folder.path().join(format!("{hash}.blob"));
+    let mut bytes = std::fs::read(&path).expect("the file is there");
+    for change in [0, bytes.len() - 1] {
+        bytes[change] ^= 1;
+        std::fs::write(&path, &bytes).expect("it is written");
+        let error = kept.get(&place).await.expect_err("it is another blob");
+        assert!(error.to_string().contains("it is too old"), "{error}");
+        bytes[change] ^= 1;
+    }
+    std::fs::write(&path, &bytes[1..]).expect("it is written");
+    assert!(kept.get(&place).await.is_err());
+    // What the keeper gives is checked before it is kept.
+    let other = blobs_from_words(&random_words(50, 4)).remove(0);
+    let liar = Kept::new(folder.path(), Arc::new(Once(AtomicBool::new(false), other))).expect("a directory");
+    assert!(liar.get(&place).await.is_err_and(|error| error.to_string().contains("versioned hash")));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a directory").count(), 1);
+}
 
 fn random_words(count: usize, seed: u64) -> Vec<Word> {
     let mut random = StdRng::seed_from_u64(seed);

@@ -73,6 +73,7 @@ fn requests_of_strangers() {
         "anvil_reorg",
         "holdfast_reorg",
         "anvil_setBalance",
+        "anvil_setCode",
         "anvil_setNextBlockBaseFeePerGas",
         "anvil_getBlobsByTransactionHash",
         "eth_unknown",

@@ -373,6 +373,14 @@ pub struct WatchArguments {
     interval: u64,
 }
 
+impl VenueArguments {
+    /// Whether anything was given that means nothing without `--l1`.
+    pub fn is_given(&self) -> bool {
+        let SourcesArguments { second, beacon, state, confirmations } = &self.sources;
+        self.unproven || second.is_some() || beacon.is_some() || state.is_some() || *confirmations != 0
+    }
+}
+
 /// What a command prints.
 pub trait Shown: Serialize {
     fn text(&self) -> String;

@@ -77,7 +77,11 @@ impl Shown for Verified {
             ..
         } = &self.report;
         let amount = |text: &str| shown(text, self.decimals);
-        let proofs = if self.proofs_verified { "every proof verified" } else { "proofs NOT verified (--unproven)" };
+        let proofs = match (self.proofs_verified, *batch_final) {
+            (false, _) => "proofs NOT verified (--unproven)",
+            (true, 0) => "no proof to verify yet",
+            (true, _) => "every proof verified",
+        };
         let mut rows = vec![
             ("venue", self.line.clone()),
             ("block", format!("{} of {}", grouped(*block), moment(*time))),
