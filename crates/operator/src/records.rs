@@ -9,6 +9,8 @@
 //! lock                     held by the one operator that runs here
 //! ```
 //!
+//! `jobs/` keeps every proof that was made; while no operator runs, it may be removed: what is not final is then proven anew.
+//!
 //! Batches are written under a temporary name, synced and renamed. The log of the open batch survives the end of the process, however it ends; of a machine that loses its power it may lose the last lines,
 //! which nobody but those who were told has seen.
 

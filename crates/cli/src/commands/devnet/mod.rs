@@ -11,7 +11,7 @@ mod view;
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
@@ -304,10 +304,15 @@ async fn run_async(options: &Options, ui: Ui) -> Result<Report> {
     let temporary = temporary.map_err(|error| Error::file("make a directory in", &std::env::temp_dir(), error))?;
     let out = options.out.clone().unwrap_or_else(|| temporary.path().join("devnet"));
     let (flow, input) = open_flow(options)?;
+    let address = options.port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    // A port that is taken is said before there is anything.
+    if let Some(address) = address {
+        TcpListener::bind(address).map_err(|source| holdfast_settlement::Error::Listen { address, source })?;
+    }
     let mut stage = Stage::open(options, &out, &input, &flow, &mut told).await?;
     told.set_decimals(stage.venue.genesis.quote_decimals);
-    let server = match (&stage.chain, options.port) {
-        (Some(chain), Some(port)) => Some(Server::start(chain.clone(), SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?),
+    let server = match (&stage.chain, address) {
+        (Some(chain), Some(address)) => Some(Server::start(chain.clone(), address)?),
         _ => None,
     };
     told.note(format!("venue: {}", out.join(VENUE).display()));
