@@ -352,6 +352,28 @@ impl Poster {
         journal::write(&self.proof_path(finality.last), &journal::encode_finality(finality))
     }
 
+    /// Forgets the batches from this one on, and the proofs that reach there, so that what is removed from the chain for want of a proof is not committed again: others take their numbers. (A commit that
+    /// is under way may still be mined: whoever removes looks after that.)
+    ///
+    /// # Errors
+    ///
+    /// If the batch is final.
+    pub async fn discard(&mut self, from: u64) -> Result<()> {
+        let (_, finished) = self.state(BlockId::latest()).await?;
+        if from <= finished {
+            return Err(Error::Order { expected: finished + 1, got: from });
+        }
+        // The last ones first: what a crash leaves is without a gap.
+        for batch in self.kept()?.into_iter().rev().filter(|&batch| batch >= from) {
+            journal::remove(&self.batch_path(batch))?;
+            self.journal.carried.remove(&batch);
+        }
+        for last in self.numbers("proofs")?.into_iter().filter(|&last| last >= from) {
+            journal::remove(&self.proof_path(last))?;
+        }
+        self.save()
+    }
+
     fn publication(&self, batch: u64) -> Result<Option<Publication>> {
         let path = self.batch_path(batch);
         let Some(bytes) = journal::read(&path)? else { return Ok(None) };
@@ -618,7 +640,7 @@ impl Poster {
             return Ok(());
         }
         let (_, finished) = self.state(BlockId::Number(BlockNumberOrTag::Number(deep))).await?;
-        // Batches that are not final can still be removed by anybody, once their time is over.
+        // Batches that are not final can still be removed: by the operator, and by anybody once their time is over.
         for batch in kept.into_iter().filter(|&batch| batch <= finished) {
             self.assert_ours(batch, deep).await?;
             self.passed(CrashPoint::Burying)?;

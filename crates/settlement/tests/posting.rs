@@ -148,6 +148,33 @@ async fn removed_batches_are_committed_again() {
     assert_eq!(committed(&stage).await, [(1, 3), (2, 3), (3, 3)]);
 }
 
+/// Batches that nobody can prove are removed by their operator, and others take their numbers.
+#[tokio::test]
+async fn discarded_batches_are_not_committed_again() {
+    let stage = Stage::new().await;
+    let mut poster = stage.poster(calldata());
+    for batch in 1..=4 {
+        poster.commit(&publication(batch, 3)).expect("it is taken");
+    }
+    poster.finalise(&proof(1)).expect("it is taken");
+    drive(&mut poster, &stage.chain).await;
+    poster.finalise(&proof(3)).expect("it is taken");
+    assert!(matches!(poster.discard(1).await, Err(Error::Order { expected: 2, got: 1 })));
+    poster.discard(2).await.expect("they are not final");
+    assert_eq!(poster.kept().expect("a list"), [1]);
+    stage.chain.set_mining(holdfast_settlement::embedded::Mining::Immediate);
+    stage.client.remove().await.expect("batches are removed");
+    stage.chain.set_mining(holdfast_settlement::embedded::Mining::Asked);
+    assert!(drive(&mut poster, &stage.chain).await.is_empty());
+    assert_eq!(stage.client.batch_committed().await.expect("an answer"), 1);
+    // After a restart too.
+    let mut poster = stage.poster(calldata());
+    poster.commit(&publication(2, 8)).expect("it is taken");
+    drive(&mut poster, &stage.chain).await;
+    assert_eq!(committed(&stage).await, [(1, 3), (2, 8)]);
+    assert_eq!(stage.client.batch_final().await.expect("an answer"), 1);
+}
+
 /// When the base fee rises above what was offered, the transaction is replaced, until it is mined.
 #[tokio::test]
 async fn who_waits_too_long_pays_more() {
