@@ -25,8 +25,8 @@ library Published {
     /// @dev log2 of the coefficients of a blob.
     uint256 private constant BLOB_BITS = 12;
     address private constant POINT_EVALUATION = address(0x0a);
-    /// @dev What it costs (EIP-4844). It is given all that there is, so that it may become dearer; whether it refuses or has too little, it takes all.
-    uint256 private constant POINT_EVALUATION_GAS = 50_000;
+    /// @dev 50,000 (EIP-4844), and what leads to the call. It is given all that there is, so that it may become dearer; whether it refuses or has too little, it takes all.
+    uint256 private constant POINT_EVALUATION_GAS = 51_000;
     uint256 private constant CELL_BITS = 30;
     uint256 private constant CELL = (1 << CELL_BITS) - 1;
     uint256 private constant TIME_CELLS = 3;
