@@ -345,11 +345,12 @@ async fn he_replays_a_batch() {
     refused(venue.commit(&closed.publication).await, "batch wrong (expected 3, got 2)");
     venue.finalise(&statement, &closed.opening).await.expect("it is final");
     refused(venue.finalise(&statement, &closed.opening).await, "root old wrong");
-    // As the next one: its data are of this number, its state is that after it.
+    // Its data as the next batch: the proof is still over the second, from the state before it. (Of the third there is none: what a proof hashes begins with the batch's number.)
     let again = Publication { batch: 3, ..closed.publication.clone() };
     venue.commit(&again).await.expect("data are data");
-    let replayed = Statement { first: 3, last: 3, root_old: statement.root_new, ..statement };
-    refused(venue.finalise(&replayed, &closed.opening).await, "time wrong");
+    refused(venue.finalise(&statement, &closed.opening).await, "root old wrong");
+    let rooted = Statement { root_old: statement.root_new, ..statement };
+    refused(venue.finalise(&rooted, &closed.opening).await, "batch wrong (expected 3, got 2)");
 }
 
 /// Nobody is paid twice, and nobody gets what is another's.
