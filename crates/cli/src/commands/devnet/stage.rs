@@ -317,6 +317,7 @@ impl Stage {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "an Ethereum's blocks have the time of day")]
 fn seconds_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -140,7 +140,7 @@ impl Told {
             let block = provider.get_block(BlockId::number(number)).await;
             let block = block.map_err(|error| unexpected("the endpoint", "a block", error))?;
             let Some(block) = block else { continue };
-            if block.transactions.len() > 0 {
+            if !block.transactions.is_empty() {
                 self.gas("deployment", block.header.gas_used);
             }
         }
