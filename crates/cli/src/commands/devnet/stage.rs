@@ -317,7 +317,7 @@ impl Stage {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the blocks of a chain of its own have this machine's time")]
+#[expect(clippy::disallowed_methods, reason = "an Ethereum's blocks have the time of day")]
 fn seconds_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
