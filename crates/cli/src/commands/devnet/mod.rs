@@ -450,7 +450,9 @@ fn report(stage: &Stage, told: &Told, setup_seconds: f64, venue: PathBuf, status
     let finished: Vec<&Row> = rows.iter().filter(|row| row.finished.is_some() && row.commands > 0).collect();
     let sum = |of: fn(&Row) -> u64| finished.iter().map(|row| of(row)).sum::<u64>() as f64;
     let commands = sum(|row| row.commands).max(1.0);
-    let finality = told.gas.get("finality").copied().unwrap_or_default();
+    // Without one of them, what finality took is nobody's here.
+    let seen = told.gas.get("finality").copied().unwrap_or_default();
+    let finality = if finished.is_empty() { Gas::default() } else { seen };
     let times: Vec<f64> = finished.iter().filter_map(|row| row.to_final()).collect();
     let deposited = stage.deposit * u128::from(stage.setup.accounts);
     let shown = |units: u128| told.units(&units.to_string());

@@ -100,10 +100,10 @@ impl Told {
         (self.started.elapsed().as_secs_f64() * 1e3).round() / 1e3
     }
 
-    /// One event: an object for a program, a line for a file.
+    /// One event: an object for a program, with the seconds since the start as `at`; a line for a file.
     fn event(&self, mut object: Value, text: &str) {
         if self.json {
-            object["seconds"] = json!(self.seconds());
+            object["at"] = json!(self.seconds());
             line(&object.to_string());
         } else if self.lines {
             line(&format!("{:>8.1} s  {text}", self.seconds()));
