@@ -169,9 +169,9 @@ fn jobs_have_one_encoding_and_the_ids_of_these_vectors() {
     assert_eq!(
         ids,
         [
-            "f767afaa43cc665e410fb10c4ddcb4bdaa611e0f4a9782bae7ba740f6766b77d",
-            "35418d91fe3ac8516fb6f77c41b005e0dbcc95a259634e54364568aec9cca456",
-            "6a97d599c703a6cb11d27033c4aab74646c26344c1a23d700da6e58ab318da51",
+            "eb54ca90637ba63b1ff0cc5ab473de04df2708bb7e1756a62e41110b4965a504",
+            "27a0003d7dc423adda8213c5724c0b5a42d68906a7668c70a6e042b10158ba7d",
+            "8113e276a4892c6c054f350af6ba0d1b86d7d469efd5be816f47ac2ce6264a98",
         ]
     );
     assert_eq!(JobId::from_hex(&ids[0]), Some(segment(0).id()));
