@@ -43,7 +43,7 @@ pub enum Error {
     )]
     Frozen { batch: u64 },
     #[error(
-        "batches {first} to {last} were removed, since no proof came within three days: they must be executed anew from batch {first} on"
+        "batches {first} to {last} were removed, by this operator or since no proof came within three days: they must be executed anew from batch {first} on"
     )]
     Removed { first: u64, last: u64 },
     #[error("batch {batch} leads to root {expected}, its proof's execution to {got}")]
