@@ -6,15 +6,12 @@
 use alloy::{
     primitives::{Address, B256, Bytes},
     signers::local::PrivateKeySigner,
-    sol_types::SolValue,
 };
 
 use crate::{
     Error, Result,
     client::{DynProvider, Wallet, code},
-    contracts::{
-        COUNCIL, Deployment, ESCAPE, INBOX, Parameters, Parts, ROLLUP, VAULT, create, create_reader, create_verifier,
-    },
+    contracts::{Deployment, Parameters, Plan, create_reader, create_verifier, make},
     embedded::{Chain, Config},
 };
 
@@ -59,20 +56,11 @@ pub async fn differences(
     parameters: Parameters,
 ) -> Result<Option<Difference>> {
     let (chain, wallet) = stage(at.chain).await?;
-    let Parameters { token, cap, fee, deposit_min, owners, verifier, segment_key, operator, members, genesis, .. } =
-        parameters;
     let &Deployment { vault, inbox, rollup, escape, council, reader, .. } = at;
     let read = create_reader(&wallet).await?;
-    let arguments = (token, cap, inbox, rollup, escape).abi_encode_params();
-    let made_vault = create(&wallet, "vault", VAULT.creation(&arguments)?).await?;
-    let arguments = (vault, rollup, council, fee, deposit_min, owners).abi_encode_params();
-    let made_inbox = create(&wallet, "inbox", INBOX.creation(&arguments)?).await?;
-    let parts =
-        Parts { vault, inbox: made_inbox, escape, council, reader: read, verifier, segmentKey: segment_key, operator };
-    let made_rollup = create(&wallet, "rollup", ROLLUP.creation(&(parts, genesis).abi_encode_params())?).await?;
-    let arguments = (vault, inbox, rollup, reader).abi_encode_params();
-    let made_escape = create(&wallet, "escape", ESCAPE.creation(&arguments)?).await?;
-    let made_council = create(&wallet, "council", COUNCIL.creation(&(rollup, members).abi_encode_params())?).await?;
+    let places = Plan { nonce: wallet.nonce(true).await?, vault, inbox, rollup, escape, council };
+    let parameters = Parameters { reader: read, ..parameters };
+    let [made_vault, made_inbox, made_rollup, made_escape, made_council] = make(&wallet, &places, parameters).await?;
     let local = chain.provider();
     for (contract, made, place) in [
         ("reader", read, reader),

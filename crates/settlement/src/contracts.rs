@@ -328,18 +328,9 @@ pub async fn deploy(wallet: &Wallet, plan: &Plan, parameters: Parameters) -> Res
         return Err(Error::PlanStale { expected: plan.nonce, got: nonce });
     }
     let head = wallet.provider.get_block_number().await.map_err(Error::endpoint("the last block's number"))?;
-    let Parameters { token, cap, fee, deposit_min, owners, reader, verifier, segment_key, operator, members, genesis } =
-        parameters;
+    let (token, reader, verifier) = (parameters.token, parameters.reader, parameters.verifier);
+    make(wallet, plan, parameters).await?;
     let &Plan { vault, inbox, rollup, escape, council, .. } = plan;
-    let arguments = (token, cap, inbox, rollup, escape).abi_encode_params();
-    create(wallet, "vault", VAULT.creation(&arguments)?).await?;
-    let arguments = (vault, rollup, council, fee, deposit_min, owners).abi_encode_params();
-    create(wallet, "inbox", INBOX.creation(&arguments)?).await?;
-    let parts = Parts { vault, inbox, escape, council, reader, verifier, segmentKey: segment_key, operator };
-    create(wallet, "rollup", ROLLUP.creation(&(parts, genesis).abi_encode_params())?).await?;
-    let arguments = (vault, inbox, rollup, reader).abi_encode_params();
-    create(wallet, "escape", ESCAPE.creation(&arguments)?).await?;
-    create(wallet, "council", COUNCIL.creation(&(rollup, members).abi_encode_params())?).await?;
     Ok(Deployment {
         chain: wallet.chain,
         block: head + 1,
@@ -352,6 +343,24 @@ pub async fn deploy(wallet: &Wallet, plan: &Plan, parameters: Parameters) -> Res
         verifier,
         reader,
     })
+}
+
+/// Makes a venue's contracts, which are told of each other as planned; only the rollup is given the inbox that was made, since its constructor asks it. Gives vault, inbox, rollup, escape and council.
+pub(crate) async fn make(wallet: &Wallet, plan: &Plan, parameters: Parameters) -> Result<[Address; 5]> {
+    let Parameters { token, cap, fee, deposit_min, owners, reader, verifier, segment_key, operator, members, genesis } =
+        parameters;
+    let &Plan { vault, inbox, rollup, escape, council, .. } = plan;
+    let arguments = (token, cap, inbox, rollup, escape).abi_encode_params();
+    let made_vault = create(wallet, "vault", VAULT.creation(&arguments)?).await?;
+    let arguments = (vault, rollup, council, fee, deposit_min, owners).abi_encode_params();
+    let made_inbox = create(wallet, "inbox", INBOX.creation(&arguments)?).await?;
+    let parts =
+        Parts { vault, inbox: made_inbox, escape, council, reader, verifier, segmentKey: segment_key, operator };
+    let made_rollup = create(wallet, "rollup", ROLLUP.creation(&(parts, genesis).abi_encode_params())?).await?;
+    let arguments = (vault, inbox, rollup, reader).abi_encode_params();
+    let made_escape = create(wallet, "escape", ESCAPE.creation(&arguments)?).await?;
+    let made_council = create(wallet, "council", COUNCIL.creation(&(rollup, members).abi_encode_params())?).await?;
+    Ok([made_vault, made_inbox, made_rollup, made_escape, made_council])
 }
 
 /// Makes a contract, and says where it is.
