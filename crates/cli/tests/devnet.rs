@@ -6,12 +6,12 @@
 //! $ cargo nextest run --release -p holdfast-cli --test devnet --run-ignored all --test-threads 1
 //! ```
 
-use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+#[path = "../../settlement/tests/common/anvil.rs"]
+mod anvil;
 
+use std::path::Path;
+
+use anvil::Anvil;
 use holdfast_cli::{
     commands::devnet::{Data, Options, Report, run},
     l1::Signing,
@@ -83,42 +83,11 @@ fn in_blobs() {
     assert!(report.rows.iter().all(|row| row.blobs == 1));
 }
 
-struct Anvil {
-    process: Child,
-    url: String,
-}
-
-impl Drop for Anvil {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn anvil() -> Option<Anvil> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
-    if !path.exists() {
-        assert!(std::env::var_os("HOLDFAST_ANVIL").is_none(), "{} is not there: npm ci", path.display());
-        eprintln!("skipped: there is no anvil (npm ci in contracts/)");
-        return None;
-    }
-    let arguments = ["--port", "0", "--hardfork", "osaka", "--enable-tx-gas-limit", "--gas-limit", "60000000"];
-    let mut process =
-        Command::new(path).args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("anvil starts");
-    let output = BufReader::new(process.stdout.take().expect("its output"));
-    let mut lines = output.lines().map_while(Result::ok);
-    let address = lines.find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned)).expect("it listens");
-    // Nobody reads on: its pipe must not fill.
-    std::thread::spawn(move || lines.for_each(drop));
-    Some(Anvil { process, url: format!("http://{address}") })
-}
-
 /// On another chain it goes on where it was: first until one batch is final, then to the end.
 #[test]
 #[ignore = "real proofs: minutes"]
 fn on_anvil() {
-    let Some(anvil) = anvil() else { return };
+    let Some(anvil) = Anvil::start(&[]) else { return };
     let folder = tempfile::tempdir().expect("a temporary directory");
     let (out, key) = (folder.path().join("net"), folder.path().join("operator.key"));
     std::fs::write(&key, "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80\n").expect("it is written");

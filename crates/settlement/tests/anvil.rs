@@ -4,14 +4,7 @@
 
 mod common;
 
-use std::{
-    env,
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use alloy::{
     consensus::TxReceipt,
@@ -21,7 +14,7 @@ use alloy::{
     rpc::types::{TransactionReceipt, TransactionRequest},
     sol_types::SolValue,
 };
-use common::{KEYS, proof, publication, signer, stand_in};
+use common::{KEYS, anvil::Anvil, proof, publication, signer, stand_in};
 use holdfast_settlement::{
     Client, Error, Follower, Poster,
     blobs::{Beacon, Blobs, FromTransactions, Slots},
@@ -34,47 +27,9 @@ use holdfast_settlement::{
     poster::{Carrier, Options, Progress},
 };
 
-struct Anvil {
-    process: Child,
-    url: String,
-}
-
-impl Drop for Anvil {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 fn anvil() -> Option<Anvil> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
-    if !path.exists() {
-        assert!(env::var_os("HOLDFAST_ANVIL").is_none(), "{} is not there: npm ci", path.display());
-        eprintln!("skipped: there is no anvil (npm ci in contracts/)");
-        return None;
-    }
-    let arguments = [
-        "--port",
-        "0",
-        "--hardfork",
-        "osaka",
-        "--enable-tx-gas-limit",
-        "--gas-limit",
-        "60000000",
-        "--base-fee",
-        "1000000000",
-        "--timestamp",
-        "1700000000",
-    ];
-    let mut process =
-        Command::new(path).args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("anvil starts");
-    let output = BufReader::new(process.stdout.take().expect("its output"));
-    let mut lines = output.lines().map_while(Result::ok);
-    let address = lines.find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned)).expect("it listens");
-    // Nobody reads on: its pipe must not fill.
-    std::thread::spawn(move || lines.for_each(drop));
-    Some(Anvil { process, url: format!("http://{address}") })
+    // As the embedded chain begins.
+    Anvil::start(&["--base-fee", "1000000000", "--timestamp", "1700000000"])
 }
 
 /// What must be the same. (Hashes of blocks are not: the embedded chain has no state roots.)

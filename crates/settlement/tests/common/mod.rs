@@ -1,6 +1,7 @@
 //! A venue's contracts without money and proofs, on a chain of one's own.
 #![allow(dead_code, reason = "every test takes what it needs")]
 
+pub mod anvil;
 pub mod venue;
 
 use std::sync::Arc;
