@@ -22,9 +22,13 @@ contract Rollup is IRollup {
     uint256 public constant TIME_BEHIND = 24 hours;
     /// @notice Entries that were this old when the last batch was committed must have been consumed.
     uint256 public constant SERVICE_TIME = 24 hours;
+    /// @notice How long the operator can take back a batch that it has committed: longer than a reorganisation after which it has to, or a prover that finds that it cannot be proven.
+    uint256 public constant RECALL_TIME = 6 hours;
     /// @notice How long a committed batch may wait for its proof, not counting the last pause: long enough for any prover, and short enough that others can take the place of
     /// batches that nobody can prove before the venue may be frozen.
     uint256 public constant PROOF_WINDOW = 3 days;
+    /// @notice Payouts that can become final at once: whoever is behind all the others of a run has them paid first, so that this bounds what it costs.
+    uint256 public constant RUN_MAX = 1024;
     uint256 private constant MILLISECONDS = 1000;
     uint256 private constant ACCOUNTS = 1 << 20;
     /// @dev Three cells of 28 bits.
@@ -98,6 +102,8 @@ contract Rollup is IRollup {
     error IsPaused();
     error IsFrozen();
     error GenesisWrong();
+    /// @notice There is no code at the verifier's address.
+    error NoVerifier(address verifier);
     error BatchWrong(uint256 expected, uint256 got);
     /// @notice Milliseconds: earlier or later than a batch that is committed now may end.
     error TimeRange(uint256 earliest, uint256 latest, uint256 got);
@@ -114,7 +120,11 @@ contract Rollup is IRollup {
     error EntryLeftOut(uint256 index);
     /// @notice There are fewer payouts than before, or another chain of as many; or more than there can be.
     error PayoutsWrong(uint256 got);
-    error NothingToRemove();
+    /// @notice More payouts than can become final at once: fewer batches, or batches with fewer.
+    error RunTooLong(uint256 most, uint256 got);
+    /// @notice It is final, or not committed.
+    error NothingToRemove(uint256 batch);
+    /// @notice It cannot be taken back any more, and its proof may still come.
     error TooEarly(uint256 notBefore);
     error NoRun(uint256 run, uint256 runs);
     /// @notice All of this run is paid.
@@ -155,7 +165,9 @@ contract Rollup is IRollup {
         System memory system = parts.reader.readSystem(root_, genesis.system);
         parts.reader.readBridge(root_, genesis.bridge);
         bytes32 domain = parts.reader.readDeployment(root_, genesis.deployment);
-        require(domain == parts.inbox.domain() && system.registrar == Cells.BRIDGE, GenesisWrong());
+        require(address(parts.inbox.vault()) == address(parts.vault) && domain == parts.inbox.domain(), GenesisWrong());
+        require(system.registrar == Cells.BRIDGE, GenesisWrong());
+        require(system.time <= (block.timestamp + TIME_AHEAD) * MILLISECONDS, GenesisWrong());
         require(system.deposits == 0 && system.batches == 0 && system.unsealed == 0, GenesisWrong());
         _checkBridge(genesis.bridge, parts.inbox.headAt(0));
         (root, timeFinal, finalSince) = (root_, uint64(system.time), block.timestamp);
@@ -204,25 +216,26 @@ contract Rollup is IRollup {
     }
 
     /// @inheritdoc IRollup
-    /// @dev Not while there is a pause, which keeps proofs out; and nobody but the operator before the proof window is over again after one.
-    function remove() external running {
-        uint256 first = batchFinal + 1;
+    /// @dev Not while there is a pause, which keeps proofs out; and what cannot be taken back any more, not before the proof window is over again after one.
+    function remove(uint256 from) external onlyOperator running {
         uint256 last = batchCommitted;
-        require(first <= last, NothingToRemove());
-        if (msg.sender != operator) {
-            uint256 since = batches[first].committedAt;
+        require(from > batchFinal && from <= last, NothingToRemove(from));
+        uint256 since = batches[from].committedAt;
+        if (block.timestamp > since + RECALL_TIME) {
             uint256 pauseEnd = council.pauseEnd();
             if (pauseEnd > since) since = pauseEnd;
             require(block.timestamp > since + PROOF_WINDOW, TooEarly(since + PROOF_WINDOW));
         }
-        batchCommitted = first - 1;
-        emit Removed(first, last);
+        batchCommitted = from - 1;
+        emit Removed(from, last);
     }
 
     /// @inheritdoc IRollup
-    function pay(uint256 run, Payout[] calldata payouts) external {
+    function pay(uint256 run, uint256 end, Payout[] calldata payouts) external {
         require(run < _runs.length, NoRun(run, _runs.length));
-        for (uint256 i = 0; i < payouts.length; i++) {
+        // What others have paid since is passed over.
+        uint256 to = _runs[run].to;
+        for (uint256 i = end > to ? end - to : 0; i < payouts.length; i++) {
             _pay(run, payouts[i]);
         }
     }
@@ -273,7 +286,7 @@ contract Rollup is IRollup {
     }
 
     function _setVerifier(IVerifier verifier_, bytes32 segmentKey_) private {
-        require(address(verifier_) != address(0), ZeroAddress());
+        require(address(verifier_).code.length != 0, NoVerifier(address(verifier_)));
         verifier = verifier_;
         segmentKey = segmentKey_;
         emit VerifierSet(address(verifier_), segmentKey_);
@@ -346,6 +359,7 @@ contract Rollup is IRollup {
         bytes32 head = bridge.payoutHead;
         require(to > from || (to == from && head == payoutHead), PayoutsWrong(to));
         require(to <= PAYOUTS_MAX, PayoutsWrong(to));
+        require(to - from <= RUN_MAX, RunTooLong(RUN_MAX, to - from));
         if (to == from) return;
         payoutCount = to;
         payoutHead = head;

@@ -80,6 +80,8 @@ interface IInbox {
 
     function ownerOf(uint256 account) external view returns (address);
 
+    function vault() external view returns (IVault);
+
     /// @notice The deployment's domain, from which the chain begins.
     function domain() external view returns (bytes32);
 
@@ -136,12 +138,13 @@ interface IRollup {
     /// @param opening Of the bridge's slots under the proof's new root.
     function finalise(bytes calldata proof, bytes calldata opening) external;
 
-    /// @notice Removes all committed batches that are not final: the operator at once, anybody if the oldest is older than the proof window.
-    function remove() external;
+    /// @notice Removes committed batches, from this one on. Only the operator: for an hour after it committed it, and when it has waited too long for its proof.
+    function remove(uint256 from) external;
 
     /// @notice Pays payouts of a run (those that became final at once), from its last unpaid one backwards. The runs in any order.
     /// @param run Its number, from 0.
-    function pay(uint256 run, Payout[] calldata payouts) external;
+    /// @param end One more than the first of these payouts has as its number. Those of them that others have paid meanwhile are passed over.
+    function pay(uint256 run, uint256 end, Payout[] calldata payouts) external;
 
     /// @notice Stops for good. Only the escape.
     function freeze() external;

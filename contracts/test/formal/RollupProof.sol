@@ -37,6 +37,10 @@ contract Others {
         return 0;
     }
 
+    function vault() external view returns (address) {
+        return address(this);
+    }
+
     function readBridge(bytes32, bytes calldata) external view returns (Bridge memory bridge) {
         if (_begun) (bridge.inboxCount, bridge.inboxHead) = (consumed, head);
     }
@@ -104,7 +108,7 @@ contract RollupProof {
         uint256 committed = _rollup.batchCommitted();
         uint256 consumedBefore = _rollup.inboxConsumed();
         VM.assume(finalBefore < 1 << 30 && committed <= finalBefore + 2);
-        // (No payouts: their runs are shown below.)
+        // (No payouts: their runs are below.)
         VM.assume(_rollup.payoutCount() == 0 && _rollup.payoutHead() == 0);
         _rollup.finalise("", "");
         uint256 consumed = _others.consumed();
@@ -120,7 +124,9 @@ contract RollupProof {
     }
 
     /// @dev From any state with two runs: whatever is given as a payout of one of them.
-    function check_aPayoutIsPaidOnce(uint256 run, uint256 account, uint256 amount, bytes32 headBefore) external {
+    function check_aPayoutIsPaidOnce(uint256 run, uint256 end, uint256 account, uint256 amount, bytes32 headBefore)
+        external
+    {
         _make();
         SVM.enableSymbolicStorage(address(_rollup));
         VM.assume(_rollup.runs() == 2 && run < 2);
@@ -129,8 +135,13 @@ contract RollupProof {
         VM.assume(from <= to && to < 1 << 30);
         IRollup.Payout[] memory payouts = new IRollup.Payout[](1);
         payouts[0] = IRollup.Payout(account, amount, headBefore);
-        _rollup.pay(run, payouts);
+        _rollup.pay(run, end, payouts);
         (uint256 fromAfter, uint256 toAfter, bytes32 headAfter) = _rollup.unpaid(run);
+        // By its number it was paid before: nothing happens.
+        if (end > to) {
+            assert(fromAfter == from && toAfter == to && headAfter == head && _others.credits() == 0);
+            return;
+        }
         // It was unpaid, the last of its run, and what the head says; it is paid, and nothing else is.
         assert(from < to && fromAfter == from && toAfter == to - 1);
         assert(head == Cells.absorb(headBefore, Cells.payout(account, amount), to - 1));

@@ -18,7 +18,7 @@ contract StandIn {
     error BatchWrong(uint256 expected, uint256 got);
     error WordsWrong(uint256 length);
     error BlobWrong(uint256 index);
-    error NothingToRemove();
+    error NothingToRemove(uint256 batch);
 
     constructor(address operator_) {
         operator = operator_;
@@ -62,13 +62,13 @@ contract StandIn {
         emit IRollup.Final(last, root, count, 0);
     }
 
-    function remove() external {
-        require(batchCommitted > batchFinal, NothingToRemove());
-        emit IRollup.Removed(batchFinal + 1, batchCommitted);
-        batchCommitted = batchFinal;
+    function remove(uint256 from) external {
+        require(from > batchFinal && from <= batchCommitted, NothingToRemove(from));
+        emit IRollup.Removed(from, batchCommitted);
+        batchCommitted = from - 1;
     }
 
-    function pay(uint256, IRollup.Payout[] calldata payouts) external {
+    function pay(uint256, uint256, IRollup.Payout[] calldata payouts) external {
         for (uint256 i = 0; i < payouts.length; i++) {
             emit IRollup.Paid(i, payouts[i].account, payouts[i].amount);
         }

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Council} from "../../src/Council.sol";
 import {IRollup} from "../../src/Settlement.sol";
 import {IVerifier, Rollup} from "../../src/Rollup.sol";
-import {Kit, VM} from "./Kit.sol";
+import {Kit, VM, Verifier} from "./Kit.sol";
 
 contract CouncilTest is Kit {
     function _operatorCall(address who) private pure returns (bytes memory) {
@@ -220,18 +220,27 @@ contract CouncilTest is Kit {
     }
 
     function testTheVerifierIsReplaced() external {
-        bytes memory data = abi.encodeCall(Rollup.setVerifier, (IVerifier(ALICE), bytes32(uint256(9))));
+        IVerifier next = IVerifier(address(new Verifier()));
+        bytes memory data = abi.encodeCall(Rollup.setVerifier, (next, bytes32(uint256(9))));
         uint256 id = _propose(address(_rollup), data);
         VM.warp(START + 30 days);
         _council.execute(id);
-        _eq(address(_rollup.verifier()), ALICE, "verifier");
+        _eq(address(_rollup.verifier()), address(next), "verifier");
         _eq(_rollup.segmentKey(), bytes32(uint256(9)), "key");
-        bytes[2] memory wrong =
-            [abi.encodeCall(Rollup.setVerifier, (IVerifier(address(0)), bytes32(0))), _operatorCall(address(0))];
-        for (uint256 i = 0; i < 2; i++) {
+        bytes[3] memory wrong = [
+            abi.encodeCall(Rollup.setVerifier, (IVerifier(address(0)), bytes32(0))),
+            abi.encodeCall(Rollup.setVerifier, (IVerifier(ALICE), bytes32(0))),
+            _operatorCall(address(0))
+        ];
+        bytes[3] memory errors = [
+            abi.encodeWithSelector(Rollup.NoVerifier.selector, address(0)),
+            abi.encodeWithSelector(Rollup.NoVerifier.selector, ALICE),
+            abi.encodeWithSelector(Rollup.ZeroAddress.selector)
+        ];
+        for (uint256 i = 0; i < 3; i++) {
             id = _propose(address(_rollup), wrong[i]);
             VM.warp(VM.getBlockTimestamp() + 30 days);
-            VM.expectRevert(abi.encodeWithSelector(Rollup.ZeroAddress.selector));
+            VM.expectRevert(errors[i]);
             _council.execute(id);
         }
     }

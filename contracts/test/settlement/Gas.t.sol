@@ -65,9 +65,9 @@ contract GasTest is Kit {
         bytes memory finalise = abi.encodeCall(Rollup.finalise, ("", _bridge(_inbox.count())));
         _measure("finalise, 3 batches", 330_000, address(this), rollup, 0, finalise);
         IRollup.Payout[] memory payouts = _payoutsFrom(0, 2);
-        _measure("pay, first of an owner", 130_000, BOB, rollup, 0, abi.encodeCall(Rollup.pay, (0, payouts)));
+        _measure("pay, first of an owner", 130_000, BOB, rollup, 0, abi.encodeCall(Rollup.pay, (0, 3, payouts)));
         payouts = _payoutsFrom(0, 0);
-        _measure("pay, two more", 110_000, BOB, rollup, 0, abi.encodeCall(Rollup.pay, (0, payouts)));
+        _measure("pay, two more", 110_000, BOB, rollup, 0, abi.encodeCall(Rollup.pay, (0, 2, payouts)));
         _measure("claim", 70_000, BOB, vault, 0, abi.encodeCall(Vault.claim, (ALICE)));
     }
 

@@ -413,6 +413,12 @@ abstract contract Kit {
         }
     }
 
+    /// @dev Pays these, the first of which is its run's last unpaid one.
+    function _pay(uint256 run, IRollup.Payout[] memory payouts) internal {
+        (, uint256 end,) = _rollup.unpaid(run);
+        _rollup.pay(run, end, payouts);
+    }
+
     function _freeze() internal {
         VM.warp(_rollup.finalSince() + 7 days + 1);
         _escape.freeze();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {DigestWrong} from "../../src/Cells.sol";
+import {Cells, DigestWrong} from "../../src/Cells.sol";
 import {Statement} from "../../src/FinalVerifier.sol";
 import {BlobCount, BlobGas, BlobLength, BlobWrong, Published, WordsLength, WordsZero} from "../../src/Published.sol";
 import {Escape} from "../../src/Escape.sol";
 import {IVerifier, Rollup} from "../../src/Rollup.sol";
-import {IRollup} from "../../src/Settlement.sol";
+import {IRollup, IVault} from "../../src/Settlement.sol";
 import {Bridge, System} from "../../src/StateTree.sol";
 import {Kit, VM} from "./Kit.sol";
 
@@ -43,10 +43,19 @@ contract RollupTest is Kit {
             if (i == 0) parts.vault = _zero().vault;
             if (i == 1) parts.escape = _zero().escape;
             if (i == 2) parts.council = _zero().council;
-            if (i == 3) parts.verifier = IVerifier(address(0));
+            if (i == 3) parts.operator = address(0);
             VM.expectRevert(abi.encodeWithSelector(Rollup.ZeroAddress.selector));
             new Rollup(parts, genesis);
         }
+        // Another vault than the inbox's, and somebody who is no contract.
+        Rollup.Parts memory others = _parts();
+        others.vault = IVault(BOB);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.GenesisWrong.selector));
+        new Rollup(others, genesis);
+        others = _parts();
+        others.verifier = IVerifier(BOB);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.NoVerifier.selector, BOB));
+        new Rollup(others, genesis);
         System memory system;
         genesis.system = abi.encode(system);
         _genesisWrong(genesis);
@@ -59,6 +68,13 @@ contract RollupTest is Kit {
         (system.batches, system.unsealed) = (0, 1);
         genesis.system = abi.encode(system);
         _genesisWrong(genesis);
+        // A time that no first batch could have.
+        (system.unsealed, system.registrar, system.time) = (0, Cells.BRIDGE, (START + 900) * 1000 + 1);
+        genesis.system = abi.encode(system);
+        _genesisWrong(genesis);
+        system.time--;
+        genesis.system = abi.encode(system);
+        new Rollup(_parts(), genesis);
         genesis = _genesis(GENESIS);
         genesis.deployment = abi.encode(bytes32(uint256(5)));
         _genesisWrong(genesis);
@@ -309,8 +325,7 @@ contract RollupTest is Kit {
         uint256 done = 0;
         for (uint256 gas = 20_000; gas < 260_000; gas += 1000) {
             if (_rollup.batchCommitted() == 1) {
-                VM.prank(OPERATOR);
-                _rollup.remove();
+                _remove(1);
             }
             (bool fine, bytes memory answer) = _commitWith(blobs, gas);
             if (fine) {
@@ -468,13 +483,13 @@ contract RollupTest is Kit {
         emit IRollup.Paid(4, 3, 50);
         VM.expectEmit(address(_rollup));
         emit IRollup.Paid(3, 2, 40);
-        _rollup.pay(1, _payoutsFrom(1, 3));
+        _pay(1, _payoutsFrom(1, 3));
         _unpaid(1, 2, 3);
-        _rollup.pay(0, _payoutsFrom(0, 1));
+        _pay(0, _payoutsFrom(0, 1));
         _unpaid(0, 0, 1);
-        _rollup.pay(1, _payoutsFrom(1, 2));
+        _pay(1, _payoutsFrom(1, 2));
         _unpaid(1, 2, 2);
-        _rollup.pay(0, _payoutsFrom(0, 0));
+        _pay(0, _payoutsFrom(0, 0));
         _unpaid(0, 0, 0);
         _eq(_vault.claimable(ALICE), 90, "alice");
         _eq(_vault.claimable(BOB), 20, "bob");
@@ -486,7 +501,7 @@ contract RollupTest is Kit {
         }
         _settle(4, 5);
         _eq(_rollup.runs(), 3, "runs keep their numbers");
-        _rollup.pay(2, _payoutsFrom(2, 5));
+        _pay(2, _payoutsFrom(2, 5));
         _eq(_vault.claimable(BOB), 25, "the next one");
     }
 
@@ -509,7 +524,7 @@ contract RollupTest is Kit {
         _finalise();
         _settle(4, 1);
         _eq(_rollup.runs(), 3, "runs");
-        _rollup.pay(0, _payoutsFrom(0, 0));
+        _pay(0, _payoutsFrom(0, 0));
         _eq(_vault.claimable(ALICE), 500, "paid");
         _unpaid(1, 1, 41);
         _unpaid(2, 41, 42);
@@ -547,12 +562,12 @@ contract RollupTest is Kit {
                 _payRefused(run, _payouts[which], abi.encodeWithSelector(Rollup.PayoutWrong.selector, to - 1));
             }
             uint256 first = to - 1 - (seed >> 128) % (to - from);
-            _rollup.pay(run, _payoutsFrom(run, first));
+            _pay(run, _payoutsFrom(run, first));
             left -= to - first;
         }
         for (uint256 run = 0; run < runs; run++) {
             (uint256 from,,) = _rollup.unpaid(run);
-            _rollup.pay(run, _payoutsFrom(run, from));
+            _pay(run, _payoutsFrom(run, from));
             _unpaid(run, from, from);
         }
         _eq(_vault.claimableTotal(), sum, "each once");
@@ -591,8 +606,10 @@ contract RollupTest is Kit {
     function _payRefused(uint256 run, IRollup.Payout memory payout, bytes memory data) private {
         IRollup.Payout[] memory payouts = new IRollup.Payout[](1);
         payouts[0] = payout;
+        uint256 end = 0;
+        if (run < _rollup.runs()) (, end,) = _rollup.unpaid(run);
         VM.expectRevert(data);
-        _rollup.pay(run, payouts);
+        _rollup.pay(run, end, payouts);
     }
 
     function testPayoutsAdvance() external {
@@ -610,91 +627,205 @@ contract RollupTest is Kit {
         _bridgeRefused(Bridge(2, head, 1 << 30, one), many);
         _finalise();
         _eq(_rollup.runs(), 2, "no run of none");
+        // Or than can become final at once.
         _commit(0);
         _verifier.set(_statement(4));
+        many = abi.encodeWithSelector(Rollup.RunTooLong.selector, 1024, 1025);
+        _bridgeRefused(Bridge(2, head, 2 + 1025, one), many);
+        _rollup.finalise("", _opened(Bridge(2, head, 2 + 1024, one)));
+        _eq(_rollup.payoutCount(), 2 + 1024, "a full run");
+        // The last ones that there can be.
+        _count((1 << 30) - 3);
+        _commit(0);
+        _verifier.set(_statement(5));
+        many = abi.encodeWithSelector(Rollup.PayoutsWrong.selector, 1 << 30);
+        _bridgeRefused(Bridge(2, head, 1 << 30, one), many);
         _rollup.finalise("", _opened(Bridge(2, head, (1 << 30) - 1, one)));
         _eq(_rollup.payoutCount(), (1 << 30) - 1, "the most");
     }
 
-    // Removal.
+    /// @dev So many payouts were final.
+    function _count(uint256 payouts) private {
+        uint256 slot = 0;
+        while (uint256(VM.load(address(_rollup), bytes32(slot))) != _rollup.payoutCount()) {
+            slot++;
+        }
+        VM.store(address(_rollup), bytes32(slot), bytes32(payouts));
+        _eq(_rollup.payoutCount(), payouts, "the slot");
+    }
 
-    function testRemove() external {
-        VM.expectRevert(abi.encodeWithSelector(Rollup.NothingToRemove.selector));
-        _rollup.remove();
+    /// @dev The worst that can be in front of a payout, each of another owner: what it costs to have them all paid.
+    function testAFullRunIsPaidForSo() external {
+        _deposit(ALICE, 1_000_000);
+        for (uint256 i = 0; i < 1024; i++) {
+            address owner = address(uint160(0xdead0000 + i));
+            _fund(owner);
+            _deposit(owner, DEPOSIT_MIN);
+            _payout(i == 0 ? 3 : 4 + i, 1);
+        }
         _commit(0);
         _finalise();
+        uint256 calls = 0;
+        uint256 sum = 0;
+        for (uint256 to = 1024; to > 0; calls++) {
+            uint256 from = to > 256 ? to - 256 : 0;
+            IRollup.Payout[] memory payouts = _payoutsFrom(0, from);
+            _cold();
+            uint256 gas = gasleft();
+            _rollup.pay(0, to, payouts);
+            gas -= gasleft();
+            // With 21,000, and at most 40 a byte of three words each, within the 2^24 that a transaction can have.
+            require(gas + 21_000 + 40 * 96 * payouts.length < 1 << 24, "a transaction");
+            sum += gas;
+            to = from;
+        }
+        _log("gas of a full run", sum);
+        _eq(calls, 4, "calls");
+        _eq(_vault.claimable(ALICE), 1, "paid");
+    }
+
+    /// @dev Two who pay the same: what the first has paid, the second passes over.
+    function testOthersPayToo() external {
+        _deposit(ALICE, 1000);
+        for (uint256 i = 0; i < 5; i++) {
+            _payout(3, 10 + i);
+        }
+        _commit(0);
+        _finalise();
+        IRollup.Payout[] memory all = _payoutsFrom(0, 0);
+        IRollup.Payout[] memory last = _payoutsFrom(0, 4);
+        IRollup.Payout[] memory some = _payoutsFrom(0, 2);
+        _rollup.pay(0, 5, last);
+        _unpaid(0, 0, 4);
+        // All of it was paid: nothing happens.
+        _rollup.pay(0, 5, last);
+        _unpaid(0, 0, 4);
+        _rollup.pay(0, 5, some);
+        _unpaid(0, 0, 2);
+        // A number too low or too high does not make another payout of it.
+        VM.expectRevert(abi.encodeWithSelector(Rollup.PayoutWrong.selector, 1));
+        _rollup.pay(0, 2, all);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.PayoutWrong.selector, 1));
+        _rollup.pay(0, 4, all);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.PayoutWrong.selector, 1));
+        _rollup.pay(0, 6, all);
+        _rollup.pay(0, type(uint256).max, all);
+        _unpaid(0, 0, 2);
+        _rollup.pay(0, 5, all);
+        _unpaid(0, 0, 0);
+        _eq(_vault.claimable(ALICE), 60, "each once");
+        VM.expectRevert(abi.encodeWithSelector(Rollup.NothingToPay.selector, 0));
+        _rollup.pay(0, 0, last);
+    }
+
+    // Removal.
+
+    function _remove(uint256 from) private {
+        VM.prank(OPERATOR);
+        _rollup.remove(from);
+    }
+
+    function _removeRefused(uint256 from, bytes memory data) private {
+        VM.prank(OPERATOR);
+        VM.expectRevert(data);
+        _rollup.remove(from);
+    }
+
+    function _nothing(uint256 from) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(Rollup.NothingToRemove.selector, from);
+    }
+
+    function _early(uint256 notBefore) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(Rollup.TooEarly.selector, notBefore);
+    }
+
+    function testRemove() external {
+        _removeRefused(0, _nothing(0));
+        _removeRefused(1, _nothing(1));
+        _commit(0);
+        _finalise();
+        _removeRefused(1, _nothing(1));
         VM.warp(START + 100);
         _commit(1);
         VM.warp(START + 2 days);
         _commit(2);
+        // For six hours after it was committed, and after three days again.
+        VM.warp(START + 2 days + 6 hours + 1);
+        _removeRefused(2, _early(START + 100 + 3 days));
+        _removeRefused(3, _early(START + 5 days));
+        _removeRefused(4, _nothing(4));
         VM.warp(START + 100 + 3 days);
-        VM.expectRevert(abi.encodeWithSelector(Rollup.TooEarly.selector, START + 100 + 3 days));
-        _rollup.remove();
+        _removeRefused(2, _early(START + 100 + 3 days));
         VM.warp(START + 101 + 3 days);
+        // What came later goes with it.
+        _removeRefused(3, _early(START + 5 days));
+        VM.prank(OPERATOR);
         VM.expectEmit(address(_rollup));
         emit IRollup.Removed(2, 3);
-        _rollup.remove();
+        _rollup.remove(2);
         _eq(_rollup.batchCommitted(), 1, "committed");
         Statement memory statement = _statement(1);
         (statement.batchFirst, statement.batchLast) = (2, 3);
         _finaliseRefused(statement, abi.encodeWithSelector(Rollup.NotCommitted.selector, 3));
-        VM.expectRevert(abi.encodeWithSelector(Rollup.NothingToRemove.selector));
-        _rollup.remove();
+        _removeRefused(2, _nothing(2));
         // Others take their place, not before what is final.
         _commit(5);
         _finalise();
         _eq(_rollup.batchFinal(), 2, "final");
     }
 
-    /// @dev The operator's batch that nobody can prove does not stop the venue: others take its place in the same block.
-    function testTheOperatorRemovesAtOnce() external {
+    /// @dev The operator's batch that nobody can prove does not stop the venue: others take its place in the same block, and those before it stay.
+    function testTheOperatorTakesBack() external {
         _commit(1);
         _commit(2);
-        bytes memory early = abi.encodeWithSelector(Rollup.TooEarly.selector, START + 3 days);
-        VM.expectRevert(early);
-        _rollup.remove();
-        VM.prank(_member(0));
-        VM.expectRevert(early);
-        _rollup.remove();
+        _commit(3);
+        Statement memory first = _statement(1);
         Statement memory old = _statement(2);
+        VM.warp(START + 6 hours);
         VM.prank(OPERATOR);
         VM.expectEmit(address(_rollup));
-        emit IRollup.Removed(1, 2);
-        _rollup.remove();
-        _eq(_rollup.batchCommitted(), 0, "committed");
-        VM.prank(OPERATOR);
-        VM.expectRevert(abi.encodeWithSelector(Rollup.NothingToRemove.selector));
-        _rollup.remove();
+        emit IRollup.Removed(2, 3);
+        _rollup.remove(2);
+        _eq(_rollup.batchCommitted(), 1, "committed");
+        _removeRefused(2, _nothing(2));
         _finaliseRefused(old, abi.encodeWithSelector(Rollup.NotCommitted.selector, 2));
-        // The same numbers with other data: what was proven of the former does not prove them.
-        _commit(3);
-        _finaliseRefused(old, abi.encodeWithSelector(Rollup.NotCommitted.selector, 2));
+        // The same number with other data: what was proven of the former does not prove it.
         _commit(4);
+        old.timeEnd = _now();
         _finaliseRefused(old, abi.encodeWithSelector(Rollup.DataWrong.selector, _statement(2).data, old.data));
-        // The same data again: the proof is good still.
-        VM.prank(OPERATOR);
-        _rollup.remove();
+        _verifier.set(first);
+        _rollup.finalise("", _bridge(0));
+        // What is final stays.
+        _removeRefused(1, _nothing(1));
+        _eq(_rollup.batchFinal(), 1, "final");
+        VM.warp(START + 12 hours + 1);
+        _removeRefused(2, _early(START + 6 hours + 3 days));
+    }
+
+    /// @dev The same data again: the proof is good still.
+    function testTheSameAgain() external {
+        _commit(1);
+        _commit(2);
+        Statement memory old = _statement(2);
+        _remove(1);
         _commit(1);
         _commit(2);
         _verifier.set(old);
         _rollup.finalise("", _bridge(0));
-        // What is final stays.
-        VM.prank(OPERATOR);
-        VM.expectRevert(abi.encodeWithSelector(Rollup.NothingToRemove.selector));
-        _rollup.remove();
         _eq(_rollup.batchFinal(), 2, "final");
     }
 
-    /// @dev An operator that the council has replaced is anybody; the new one removes what the former left.
-    function testAFormerOperatorIsAnybody() external {
+    /// @dev Nobody but the operator, however late it is: an operator that the council has replaced is nobody.
+    function testOnlyTheOperatorRemoves() external {
         _commit(0);
+        VM.warp(START + 5 days);
+        VM.expectRevert(abi.encodeWithSelector(Rollup.NotAllowed.selector, address(this)));
+        _rollup.remove(1);
         VM.prank(address(_council));
         _rollup.setOperator(BOB);
-        VM.prank(OPERATOR);
-        VM.expectRevert(abi.encodeWithSelector(Rollup.TooEarly.selector, START + 3 days));
-        _rollup.remove();
+        _removeRefused(1, abi.encodeWithSelector(Rollup.NotAllowed.selector, OPERATOR));
         VM.prank(BOB);
-        _rollup.remove();
+        _rollup.remove(1);
         _eq(_rollup.batchCommitted(), 0, "committed");
     }
 
@@ -704,18 +835,16 @@ contract RollupTest is Kit {
         VM.warp(START + 24 hours);
         _commit(0);
         VM.warp(START + 24 hours + 1);
-        VM.prank(OPERATOR);
-        _rollup.remove();
+        _remove(1);
         _commit(0);
         // Committed a second later, it has to consume them.
         _verifier.set(_statement(1));
         bytes memory none = _bridge(0);
         VM.expectRevert(abi.encodeWithSelector(Rollup.EntryLeftOut.selector, 0));
         _rollup.finalise("", none);
-        for (uint256 day = 2; day <= 7; day++) {
-            VM.warp(START + day * 1 days);
-            VM.prank(OPERATOR);
-            _rollup.remove();
+        for (uint256 quarter = 5; quarter <= 28; quarter++) {
+            VM.warp(START + quarter * 6 hours);
+            _remove(1);
             _commit(0);
         }
         _eq(_rollup.finalSince(), START, "nothing became final");
@@ -723,19 +852,17 @@ contract RollupTest is Kit {
         _escape.freeze();
         VM.warp(START + 7 days + 1);
         _escape.freeze();
-        VM.prank(OPERATOR);
-        VM.expectRevert(abi.encodeWithSelector(Rollup.IsFrozen.selector));
-        _rollup.remove();
+        _removeRefused(1, abi.encodeWithSelector(Rollup.IsFrozen.selector));
     }
 
-    /// @dev Wherever a pause lies: a batch that others can remove had more than the window to be proven in, not counting the pause.
+    /// @dev Wherever a pause lies: a batch that is removed when it cannot be taken back any more had more than the window to be proven in, not counting the pause.
     function testFuzzNoBatchIsLostToAPause(uint256 pauseAt, uint256 length, uint256 commitAt, uint256 removeAt)
         external
     {
         (pauseAt, length) = (pauseAt % 7 days, 1 + length % 3 days);
         (commitAt, removeAt) = (commitAt % 7 days, removeAt % 11 days);
         uint256 pauseEnd = pauseAt + length;
-        VM.assume(removeAt >= commitAt && (commitAt < pauseAt || commitAt >= pauseEnd));
+        VM.assume(removeAt > commitAt + 6 hours && (commitAt < pauseAt || commitAt >= pauseEnd));
         if (commitAt < pauseAt) {
             VM.warp(START + commitAt);
             _commit(0);
@@ -753,7 +880,8 @@ contract RollupTest is Kit {
         if (commitAt < pauseAt && removeAt > pauseAt) {
             open -= (removeAt < pauseEnd ? removeAt : pauseEnd) - pauseAt;
         }
-        try _rollup.remove() {
+        VM.prank(OPERATOR);
+        try _rollup.remove(1) {
             require(open > 3 days, "it had its time");
         } catch {
             // Without a pause in between, it goes after three days.
@@ -767,14 +895,9 @@ contract RollupTest is Kit {
         VM.warp(START + 2 days);
         _pause(3 days);
         VM.warp(START + 4 days);
-        VM.expectRevert(abi.encodeWithSelector(Rollup.IsPaused.selector));
-        _rollup.remove();
-        VM.prank(OPERATOR);
-        VM.expectRevert(abi.encodeWithSelector(Rollup.IsPaused.selector));
-        _rollup.remove();
+        _removeRefused(1, abi.encodeWithSelector(Rollup.IsPaused.selector));
         VM.warp(START + 5 days);
-        VM.expectRevert(abi.encodeWithSelector(Rollup.TooEarly.selector, START + 8 days));
-        _rollup.remove();
+        _removeRefused(1, _early(START + 8 days));
         _finalise();
     }
 
@@ -790,7 +913,7 @@ contract RollupTest is Kit {
         _commitRefused(3, CHAIN, uint64(START * 1000), "", paused);
         _blobsRefused(new IRollup.Blob[](0), paused);
         _finaliseRefused(statement, paused);
-        _rollup.pay(0, _payoutsFrom(0, 0));
+        _pay(0, _payoutsFrom(0, 0));
         _vault.claim(ALICE);
         VM.warp(START + 3 days);
         _finalise();
@@ -806,8 +929,7 @@ contract RollupTest is Kit {
         _commitRefused(3, CHAIN, _now(), "", frozen);
         _blobsRefused(new IRollup.Blob[](0), frozen);
         _finaliseRefused(statement, frozen);
-        VM.expectRevert(frozen);
-        _rollup.remove();
+        _removeRefused(2, frozen);
         VM.prank(address(_council));
         VM.expectRevert(frozen);
         _rollup.setOperator(BOB);
@@ -815,7 +937,7 @@ contract RollupTest is Kit {
         VM.expectRevert(frozen);
         _rollup.freeze();
         // What was final is paid still.
-        _rollup.pay(0, _payoutsFrom(0, 0));
+        _pay(0, _payoutsFrom(0, 0));
         _vault.claim(ALICE);
     }
 

@@ -29,7 +29,7 @@ contract UpgradeTest is Kit {
         uint256 run = _rollup.runs() - 1;
         (uint256 from,,) = _rollup.unpaid(run);
         uint256 before = _token.balanceOf(owner);
-        _rollup.pay(run, _payoutsFrom(run, from));
+        _pay(run, _payoutsFrom(run, from));
         _vault.claim(owner);
         _eq(_token.balanceOf(owner) - before, amount, "paid out");
     }

@@ -261,7 +261,7 @@ contract VectorsTest is Kit {
             payouts[count - 1 - i] = IRollup.Payout(accounts[i], amounts[i], heads[i]);
             sum += amounts[i];
         }
-        _rollup.pay(0, payouts);
+        _rollup.pay(0, count, payouts);
         _eq(_vault.claimableTotal(), sum, "paid");
     }
 

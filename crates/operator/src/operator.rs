@@ -146,6 +146,9 @@ pub struct Operator {
     served: Vec<Instruction>,
     payouts: Vec<Payout>,
     payout_head: B256,
+    /// Payouts of the closed batches; and the contract's bound of those of one, or of batches that become final at once.
+    payouts_closed: usize,
+    run_max: u64,
     closed: BTreeMap<u64, Closed>,
     fills: u64,
     opened: Option<Instant>,
@@ -197,7 +200,7 @@ impl Operator {
         let mut records = Records::open(path, genesis)?;
         let poster_options = poster::Options { carrier: options.carrier, ..options.poster.clone() };
         let poster = Poster::open(client.clone(), &path.join("poster"), poster_options)?;
-        let finished = client.batch_final().await?;
+        let (finished, run_max) = (client.batch_final().await?, client.run_max().await?);
 
         let (mut served, mut payouts, mut payout_head, mut fills) = (Vec::new(), Vec::new(), B256::ZERO, 0);
         let mut past = Past {
@@ -225,6 +228,7 @@ impl Operator {
         let behind = Error::Behind { path: path.to_owned(), expected: handed, got: number };
         let start = start.ok_or(behind)?;
         *past.fills = 0;
+        let payouts_closed = past.payouts.len();
         let mut sequencer = Sequencer::new(engine);
         for entry in records.reopen(number + 1)? {
             let (instruction, outcome) = match entry {
@@ -237,7 +241,7 @@ impl Operator {
         let operator = genesis.operator;
         let at = sequencer.engine().store().session_of((operator, key));
         let session = Session::resume(secret, key, at.sequence, at.head);
-        let worker = Some(Worker::start(start, prove)?);
+        let worker = Some(Worker::start(start, prove, run_max)?);
         follower.rewind(holdfast_settlement::follower::Cursor::new(client.at.clone()));
         let opened = (!sequencer.instructions().is_empty()).then(Instant::now);
         let mut this = Self {
@@ -255,6 +259,8 @@ impl Operator {
             served,
             payouts,
             payout_head,
+            payouts_closed,
+            run_max,
             closed,
             fills,
             opened,
@@ -411,7 +417,7 @@ impl Operator {
         while self.has_room() {
             let next = self.engine().store().session_of(INBOX).sequence;
             let Some(&(_, instruction)) = self.seen.entries.get(&u64::from(next)) else { return Ok(()) };
-            if self.sequencer.instructions().len() >= self.options.batch_commands {
+            if self.is_full() {
                 self.close()?;
                 continue;
             }
@@ -447,6 +453,9 @@ impl Operator {
     }
 
     fn submit(&mut self, request: &Request) -> Result<()> {
+        if self.is_full() {
+            self.close()?;
+        }
         match self.sequencer.submit(request) {
             Ok(outcome) => self.carried_out(&[(Entry::Signed(*request), request.instruction, outcome)]),
             Err(Refusal::BatchFull) => {
@@ -477,7 +486,13 @@ impl Operator {
     fn is_due(&self) -> bool {
         let commands = self.sequencer.instructions().len();
         let old = self.opened.is_some_and(|opened| opened.elapsed() >= self.options.batch_age);
-        commands > 0 && self.has_room() && (commands >= self.options.batch_commands || old || self.orders_ended)
+        commands > 0 && self.has_room() && (self.is_full() || old || self.orders_ended)
+    }
+
+    /// Whether the batch has as many commands, or payouts, as it may.
+    fn is_full(&self) -> bool {
+        let payouts = (self.payouts.len() - self.payouts_closed) as u64;
+        self.sequencer.instructions().len() >= self.options.batch_commands || payouts >= self.run_max
     }
 
     /// Ends the batch at Ethereum's time, and hands it to the poster.
@@ -517,6 +532,7 @@ impl Operator {
             time: publication.time,
         });
         self.closed.insert(number, closed);
+        self.payouts_closed = self.payouts.len();
         self.opened = None;
         Ok(())
     }
@@ -590,7 +606,7 @@ impl Operator {
             let batch = self.records.batch(number)?.ok_or(behind)?;
             replay(&mut engine, &batch, |_, _, _| Ok(()))?;
         }
-        self.worker = Some(Worker::start(engine, prove)?);
+        self.worker = Some(Worker::start(engine, prove, self.run_max)?);
         self.given = finished;
         self.proven = BTreeSet::from([finished]);
         self.told.push(Event::ProvenByOthers { batch: finished });
@@ -624,7 +640,7 @@ impl Operator {
             let account = U256::from(account.get());
             payouts.push(IRollup::Payout { account, amount: U256::from(amount), headBefore: head_before });
         }
-        let receipt = self.client.pay(run as u64, payouts).await?;
+        let receipt = self.client.pay(run as u64, due[0] + 1, payouts).await?;
         self.paying.extend(&due);
         self.told.push(Event::Paid { payouts: due.len() as u64, amount: sum.to_string(), gas: receipt.gas_used });
         Ok(())

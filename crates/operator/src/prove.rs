@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration, time::In
 use alloy_primitives::U256;
 use holdfast_crypto::{Digest, field::DIGEST_ZERO, poseidon2::compress};
 use holdfast_exchange::Engine;
-use holdfast_protocol::{Batch, TimeMs, publication::Progress};
+use holdfast_protocol::{Batch, Command, Instruction, Outcome, TimeMs, publication::Progress};
 use holdfast_prover::{
     BatchError, SegmentLimits, fill_batch,
     jobs::{
-        Aggregation, Directory, Event as JobEvent, Job, JobId, KeyId, ObjectId, Outcome, Plan, Site, Source, Store,
-        Work, WorkError, memory_peak_bytes, owner_name, work,
+        Aggregation, Directory, Event as JobEvent, Job, JobId, KeyId, ObjectId, Outcome as JobOutcome, Plan, Site,
+        Source, Store, Work, WorkError, memory_peak_bytes, owner_name, work,
     },
 };
 use openvm_stark_backend::codec::Encode;
@@ -37,6 +37,15 @@ pub struct Committed {
 impl Committed {
     pub fn number(&self) -> u64 {
         self.batch.header.number.into()
+    }
+
+    /// Withdrawals that it carries out.
+    pub fn payouts(&self) -> u64 {
+        let all = self.batch.instructions.iter().zip(&self.batch.outcomes);
+        let paid = |(instruction, outcome): &(&Instruction, &Outcome)| {
+            matches!(instruction.command, Command::Withdraw(_)) && **outcome == Outcome::Accepted
+        };
+        all.filter(paid).count() as u64
     }
 
     /// What the contract keeps of it.
@@ -213,7 +222,7 @@ fn put(jobs: &Directory, job: JobId, proof: &impl Encode, started: Instant) -> R
     };
     let object = jobs.put_object(&proof.encode_to_vec().map_err(unwritable)?)?;
     let milliseconds = started.elapsed().as_millis() as u64;
-    Ok(jobs.put_result(job, &Outcome { object, milliseconds, memory_bytes: memory_peak_bytes() })?)
+    Ok(jobs.put_result(job, &JobOutcome { object, milliseconds, memory_bytes: memory_peak_bytes() })?)
 }
 
 fn source_lost(jobs: &Directory, job: JobId, reason: String) -> Error {

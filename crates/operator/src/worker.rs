@@ -39,8 +39,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts from the state of this engine.
-    pub fn start(engine: Engine, prove: Box<dyn Prove>) -> Result<Self> {
+    /// Starts from the state of this engine. So many payouts at most become final at once.
+    pub fn start(engine: Engine, prove: Box<dyn Prove>, run_max: u64) -> Result<Self> {
         let idle: Idle = Arc::new(Mutex::new(Some(prove)));
         let (batches_in, batches) = channel();
         let (given_in, given) = channel();
@@ -49,7 +49,7 @@ impl Worker {
         let run = move || {
             let taken = back.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some(mut prove) = taken else { return };
-            if let Err(error) = run(engine, prove.as_mut(), &batches, &given_in, &stopped) {
+            if let Err(error) = run(engine, run_max, prove.as_mut(), &batches, &given_in, &stopped) {
                 // Where nobody hears it, the operator is gone.
                 let _sent = given_in.send(Given::Failed(error));
             }
@@ -108,6 +108,7 @@ impl Drop for Worker {
 
 fn run(
     mut engine: Engine,
+    run_max: u64,
     prove: &mut dyn Prove,
     batches: &Receiver<Committed>,
     given: &Sender<Given>,
@@ -119,7 +120,7 @@ fn run(
     };
     let watch = Watch { stop: &stopped, tell: &tell };
     let mut queue: VecDeque<Committed> = VecDeque::new();
-    let mut proven: Vec<Committed> = Vec::new();
+    let (mut proven, mut payouts): (Vec<Committed>, u64) = (Vec::new(), 0);
     let (mut root_old, mut time_old) = (engine.root(), engine.system().time);
     loop {
         queue.extend(batches.try_iter());
@@ -142,10 +143,12 @@ fn run(
                 let (expected, got) = (digest_to_hex(&committed.root), digest_to_hex(&engine.root()));
                 return Err(Error::Root { batch: committed.number(), expected, got });
             }
+            payouts += committed.payouts();
             proven.push(committed);
             queue.extend(batches.try_iter());
         }
-        if proven.len() < STRETCH_MAX && !queue.is_empty() {
+        let fits = |next: &Committed| proven.len() < STRETCH_MAX && payouts + next.payouts() <= run_max;
+        if queue.front().is_some_and(fits) {
             continue;
         }
         let stretch = Stretch { root_old, time_old, batches: &proven };
@@ -159,6 +162,6 @@ fn run(
         tell(Event::LastProof { first, last, bytes: proof.len() as u64, seconds });
         let _sent = given.send(Given::Last(Finality { last, proof, opening: open_bridge(engine.tree()) }));
         (root_old, time_old) = (engine.root(), engine.system().time);
-        proven.clear();
+        (proven, payouts) = (Vec::new(), 0);
     }
 }

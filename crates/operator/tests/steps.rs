@@ -282,6 +282,42 @@ async fn the_open_batch_survives() {
     assert_eq!(commands, Some(before.open_commands + 2), "with the honest one, and the time");
 }
 
+/// The contract takes so many payouts at once: batches end there, and those that have more together become final one after the other.
+#[tokio::test]
+async fn payouts_become_final_in_runs_that_fit() {
+    for (batch_commands, batches) in [(5_000, 3), (700, 4)] {
+        let mut stage = Stage::new(options(Carrier::Calldata, batch_commands)).await;
+        let most = stage.operator.run_max().await.expect("an answer");
+        let many = 2 * most + 100;
+        let (end, queue) = Queue::new();
+        for _ in 0..many {
+            end.send(stage.withdraw(0, 1)).expect("there is room");
+        }
+        drop(end);
+        let venue = genesis(stage.at.chain, stage.at.vault);
+        let (client, secret) = (stage.operator.clone(), SecretKey::from_seed([1; 32]));
+        // All batches are committed before the first is proven.
+        let (follower, orders) = (stage.follower(), Box::new(queue));
+        let prove = Box::new(Slow(Duration::from_millis(300)));
+        let parts = Parts { client, secret, follower, orders, prove };
+        let opened = Operator::open(stage.folder.path(), &venue, parts, stage.options.clone());
+        let mut operator = opened.await.expect("it opens");
+        let told = settle(&mut operator).await;
+        let finals = told.iter().filter(|event| matches!(event, Event::Final { .. })).count();
+        let status = operator.status();
+        assert_eq!((status.batches, status.payouts, status.paid), (batches, many, many), "{told:?}");
+        let runs = stage.operator.runs().await.expect("an answer");
+        assert!(runs >= 3 && finals as u64 >= runs, "{runs} runs");
+        for run in 0..runs {
+            let unpaid = stage.operator.unpaid(run).await.expect("an answer");
+            assert!(unpaid.payouts.is_empty(), "run {run}: {unpaid:?}");
+        }
+        let report = stage.report().await;
+        assert_eq!(report.alarms, [], "{report:?}");
+        assert_eq!(report.claimable, many.to_string());
+    }
+}
+
 /// A chain that goes back takes batches and finality with it; they come again.
 #[tokio::test]
 async fn after_a_reorganisation() {

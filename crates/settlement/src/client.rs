@@ -19,7 +19,8 @@ pub use alloy::providers::DynProvider;
 use crate::{
     Error, Result,
     contracts::{
-        Deployment, IAccounts, IDevToken, IERC20, IEscape, IInbox, IParts, IProposals, IRollup, IVault, explain, small,
+        Deployment, IAccounts, IDevToken, IERC20, IEscape, IInbox, ILimits, IParts, IProposals, IRollup, IVault,
+        explain, small,
     },
     embedded::{Chain, TRANSACTION_GAS_MAX},
 };
@@ -460,10 +461,16 @@ impl Client {
         self.wallet.order("a claim", self.at.vault, &IVault::claimCall { owner }, U256::ZERO).await
     }
 
-    /// Pays payouts of a run, from its last unpaid one backwards.
-    pub async fn pay(&self, run: u64, payouts: Vec<IRollup::Payout>) -> Result<TransactionReceipt> {
-        let call = IRollup::payCall { run: U256::from(run), payouts };
+    /// Pays payouts of a run, from number `end` − 1 backwards; the last unpaid one has to be among them.
+    pub async fn pay(&self, run: u64, end: u64, payouts: Vec<IRollup::Payout>) -> Result<TransactionReceipt> {
+        let call = IRollup::payCall { run: U256::from(run), end: U256::from(end), payouts };
         self.wallet.order("payouts", self.at.rollup, &call, U256::ZERO).await
+    }
+
+    /// Payouts that can become final at once.
+    pub async fn run_max(&self) -> Result<u64> {
+        let what = "how many payouts can become final at once";
+        small(what, self.wallet.ask(what, self.at.rollup, &ILimits::RUN_MAXCall {}).await?)
     }
 
     /// Runs of payouts so far, paid or not: one for each finality that had payouts.
@@ -480,9 +487,10 @@ impl Client {
         Ok(Unpaid { payouts: small(what, from)?..small(what, to)?, head })
     }
 
-    /// Removes the batches that are not final: the operator at once, anybody when the oldest has waited too long for its proof.
-    pub async fn remove(&self) -> Result<TransactionReceipt> {
-        self.wallet.order("the removal of batches", self.at.rollup, &IRollup::removeCall {}, U256::ZERO).await
+    /// Removes batches that are not final, from this one on: the operator's right, for some hours after it committed them, and when they have waited too long for their proof.
+    pub async fn remove(&self, from: u64) -> Result<TransactionReceipt> {
+        let call = IRollup::removeCall { from: U256::from(from) };
+        self.wallet.order("the removal of batches", self.at.rollup, &call, U256::ZERO).await
     }
 
     pub async fn freeze(&self) -> Result<TransactionReceipt> {

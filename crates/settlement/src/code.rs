@@ -10,7 +10,7 @@ use alloy::{
 
 use crate::{
     Error, Result,
-    client::{DynProvider, Wallet, code},
+    client::{DynProvider, Wallet, code, head},
     contracts::{Deployment, Parameters, Plan, create_reader, create_verifier, make},
     embedded::{Chain, Config},
 };
@@ -25,10 +25,11 @@ pub struct Difference {
     pub got: usize,
 }
 
-async fn stage(chain: u64) -> Result<(Chain, Wallet)> {
+/// A chain of this process, at this time.
+async fn stage(chain: u64, timestamp: u64) -> Result<(Chain, Wallet)> {
     let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(1));
     let signer = signer.map_err(|error| Error::Signing { what: "a contract", reason: error.to_string() })?;
-    let chain = Chain::new(Config { chain, ..Config::default().rich([signer.address()]) });
+    let chain = Chain::new(Config { chain, timestamp, ..Config::default().rich([signer.address()]) });
     let wallet = Wallet::embedded(&chain, signer).await?;
     Ok((chain, wallet))
 }
@@ -55,11 +56,13 @@ pub async fn differences(
     at: &Deployment,
     parameters: Parameters,
 ) -> Result<Option<Difference>> {
-    let (chain, wallet) = stage(at.chain).await?;
+    // The rollup's constructor refuses a genesis of the future.
+    let (chain, wallet) = stage(at.chain, head(provider).await?.2).await?;
     let &Deployment { vault, inbox, rollup, escape, council, reader, .. } = at;
     let read = create_reader(&wallet).await?;
     let places = Plan { nonce: wallet.nonce(true).await?, vault, inbox, rollup, escape, council };
-    let parameters = Parameters { reader: read, ..parameters };
+    // The verifier is not in the code: the rollup has to be given a contract, and this is one.
+    let parameters = Parameters { reader: read, verifier: read, ..parameters };
     let [made_vault, made_inbox, made_rollup, made_escape, made_council] = make(&wallet, &places, parameters).await?;
     let local = chain.provider();
     for (contract, made, place) in [
@@ -91,7 +94,7 @@ pub async fn verifier_difference(
     data_contracts: Vec<Vec<u8>>,
     key_commitment: B256,
 ) -> Result<Option<Difference>> {
-    let (chain, wallet) = stage(at.chain).await?;
+    let (chain, wallet) = stage(at.chain, Config::default().timestamp).await?;
     let local = chain.provider();
     let (nonce, count) = (wallet.nonce(true).await?, data_contracts.len() as u64);
     let made = create_verifier(&wallet, data_contracts, key_commitment).await?;

@@ -31,6 +31,10 @@ sol! {
         function decimals() external view returns (uint8);
     }
 
+    interface ILimits {
+        function RUN_MAX() external view returns (uint256);
+    }
+
     /// The token of tests and devnets.
     interface IDevToken {
         function mint(address to, uint256 amount) external;
@@ -192,7 +196,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("ProofLength", "give a last proof of this deployment's key"),
     ("RootWrong", "make the opening of the state that is final"),
     ("OpeningLength", "make the opening anew"),
-    ("TooEarly", "wait until then; the operator need not"),
+    ("TooEarly", "wait until then: it can be taken back no more, and its proof may still come"),
     ("WindowOpen", "wait until then: debts can still be shown"),
     ("WindowOver", "debts can no longer be shown: exit"),
     ("AlreadyExited", "this account was paid out already"),
@@ -200,7 +204,9 @@ const ADVICE: &[(&str, &str)] = &[
     ("NoRun", "runs are numbered from 0, one for each finality that had payouts"),
     ("NothingToPay", "all of this run is paid"),
     ("PayoutWrong", "pay the last unpaid payout of the run first"),
-    ("NothingToRemove", "all committed batches are final"),
+    ("NothingToRemove", "give a batch that is committed and not final"),
+    ("RunTooLong", "make fewer batches final at once"),
+    ("NoVerifier", "deploy the verifier first"),
     ("GenesisWrong", "open a genesis of this vault and chain, without deposits, whose bridge is unused"),
     ("BlobGas", "send more gas: the evaluation of a blob has too little"),
     (

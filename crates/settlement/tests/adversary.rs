@@ -364,11 +364,14 @@ async fn a_withdrawal_is_paid_once_and_to_its_owner() {
     venue.settle().await;
     let payout = |account: u64, amount| IRollup::Payout { account: units(account), amount, headBefore: B256::ZERO };
     for wrong in [payout(3, units(2_000_001)), payout(0, units(2_000_000)), payout(1 << 20, units(2_000_000))] {
-        refused(thief.pay(0, vec![wrong]).await, "payout wrong");
+        refused(thief.pay(0, 1, vec![wrong]).await, "payout wrong");
     }
     // Anybody may have it paid: it goes to the owner.
-    thief.pay(0, vec![payout(3, units(2_000_000))]).await.expect("a payout");
-    refused(thief.pay(0, vec![payout(3, units(2_000_000))]).await, "nothing to pay");
+    thief.pay(0, 1, vec![payout(3, units(2_000_000))]).await.expect("a payout");
+    refused(thief.pay(0, 0, vec![payout(3, units(2_000_000))]).await, "nothing to pay");
+    // By its number, somebody else was faster.
+    thief.pay(0, 1, vec![payout(3, units(2_000_000))]).await.expect("nothing happens");
+    assert_eq!(alice.claimable(owner).await.expect("an answer"), units(2_000_000));
     refused(thief.claim(thief.wallet.address).await, "nothing to claim");
     let before = alice.balance(owner).await.expect("an answer");
     thief.claim(owner).await.expect("a claim, for her");

@@ -49,6 +49,7 @@ async fn act(stage: &Stage, what: u64) {
                 .client
                 .pay(
                     0,
+                    1,
                     vec![holdfast_settlement::contracts::IRollup::Payout {
                         account: U256::from(7),
                         amount: U256::from(what),

@@ -141,7 +141,7 @@ async fn removed_batches_are_committed_again() {
     }
     drive(&mut poster, &stage.chain).await;
     stage.chain.set_mining(holdfast_settlement::embedded::Mining::Immediate);
-    stage.client.remove().await.expect("batches are removed");
+    stage.client.remove(1).await.expect("batches are removed");
     stage.chain.set_mining(holdfast_settlement::embedded::Mining::Asked);
     assert_eq!(stage.client.batch_committed().await.expect("an answer"), 0);
     drive(&mut poster, &stage.chain).await;
@@ -163,7 +163,7 @@ async fn discarded_batches_are_not_committed_again() {
     poster.discard(2).await.expect("they are not final");
     assert_eq!(poster.kept().expect("a list"), [1]);
     stage.chain.set_mining(holdfast_settlement::embedded::Mining::Immediate);
-    stage.client.remove().await.expect("batches are removed");
+    stage.client.remove(2).await.expect("batches are removed");
     stage.chain.set_mining(holdfast_settlement::embedded::Mining::Asked);
     assert!(drive(&mut poster, &stage.chain).await.is_empty());
     assert_eq!(stage.client.batch_committed().await.expect("an answer"), 1);

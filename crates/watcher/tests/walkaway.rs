@@ -184,7 +184,7 @@ async fn everybody_walks_away_and_the_sum_matches_to_the_unit() {
         0,
     ));
     let payouts = vec![payout(FIRST + 2, 70_000, first_head), payout(FIRST, 150_000, B256::ZERO)];
-    anybody.pay(0, payouts).await.expect("they are due");
+    anybody.pay(0, 2, payouts).await.expect("they are due");
 
     let record = stranger.rebuilt().record();
     anybody

@@ -125,7 +125,8 @@ async fn pay(ethereum: &Ethereum, purse: &mut Purse<'_>, runs: &[&[Payout]]) -> 
             amount: U256::from(payout.amount),
             headBefore: payout.head_before,
         });
-        let call = IRollup::payCall { run, payouts: payouts.collect() };
+        let end = some.last().map_or(0, |payout| payout.index + 1);
+        let call = IRollup::payCall { run, end: U256::from(end), payouts: payouts.collect() };
         if purse.dry_run && part > 0 {
             purse.later("payouts", U256::ZERO);
         } else {
