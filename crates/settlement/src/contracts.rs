@@ -72,6 +72,7 @@ sol! {
 
         function propose(address target, bytes calldata data) external returns (uint256 id);
         function approve(uint256 id) external;
+        function execute(uint256 id) external;
         function proposals() external view returns (uint256);
         function proposalOf(uint256 id) external view returns (Proposal memory);
         function term() external view returns (uint32);
