@@ -94,6 +94,11 @@ sol! {
         function amountOf(uint256 index) external view returns (uint256);
     }
 
+    /// What the rollup says when it is made, and when the council replaces its verifier.
+    interface IVerifiers {
+        event VerifierSet(address indexed verifier, bytes32 segmentKey);
+    }
+
     /// As the rollup's constructor takes it.
     struct Parts {
         address vault;

@@ -81,7 +81,7 @@ const FOREIGN: &str =
 const MISWIRED: &str = "these contracts do not belong together: do not send money to them";
 const OTHER_CODE: &str = "the contracts are not those of this version of holdfast, which does not vouch for them";
 const OTHER_GENESIS: &str = "the venue began from another state than this file says: do not send money to it, whoever made it may own what is in it";
-const OTHER_KEY: &str = "proofs are verified by other rules than those of this program, which does not vouch for them (the council may have replaced the verifier: look for a newer holdfast and a newer file)";
+const OTHER_KEY: &str = "proofs are verified by other rules than those of this program, which does not vouch for them (the council may have replaced the verifier: look for a newer holdfast and a newer file; what is yours you can take out all the same)";
 
 fn same<T: PartialEq + Display>(
     what: impl Display,

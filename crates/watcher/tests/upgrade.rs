@@ -188,7 +188,7 @@ async fn after(mut fork: Fork) {
     fork.prove(&committed, NEXT_KEY).await.expect("it is final");
     let replaced =
         Alarm::Replaced { what: "verifier", expected: former.to_string(), got: upgrade.verifier.to_string() };
-    assert_eq!(alarms(&mut watcher).await, [replaced.clone()], "it is carried out, and told from now on");
+    assert_eq!(alarms(&mut watcher).await, std::slice::from_ref(&replaced), "it is carried out, and told from now on");
     refused(fork.execute(0).await, "already executed");
     // Who brings money is refused, since the file names the former one; who leaves is not.
     let error = check(&venue, &fork.provider, &Proofs::Unverified).await.expect_err("it is another venue now");
@@ -197,6 +197,14 @@ async fn after(mut fork: Fork) {
     assert_eq!(leaving.replaced, Some(upgrade.verifier));
     fork.pass(DAY).await;
     fork.withdraw(&mut watcher, 1, 40_000, Carrier::Calldata, NEXT_KEY).await;
+
+    // Who verifies proofs has none here that holds, and says so of each; from the upgrade on it cannot tell, and says that once.
+    let mut strict = market::stranger(&fork.provider, &fork.at, Proofs::bundled);
+    let told = alarms(&mut strict).await;
+    let kinds: Vec<_> = told.iter().map(Alarm::kind).collect();
+    let expected = [&["proof"; 6][..], &["foreign", "replaced", "replaced"]].concat();
+    assert_eq!(kinds, expected);
+    assert_eq!(told[6], Alarm::Foreign { batch: 7, verifier: upgrade.verifier.to_string() });
 
     // The operator vanishes.
     let anybody = fork.traders[3].clone();

@@ -21,12 +21,6 @@ impl Drop for Anvil {
 }
 
 impl Anvil {
-    /// A fork of the chain that this endpoint serves, from its last block on. `None` if anvil is not there.
-    pub fn fork(url: &str) -> Option<Self> {
-        // What it keeps on disk goes by chain and block alone: another test's would be taken for this one's.
-        Self::start(&["--fork-url", url, "--no-storage-caching", "--accounts", "0"])
-    }
-
     /// On a port that is free, with further arguments. `None` if it is not there.
     pub fn start(further: &[&str]) -> Option<Self> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))

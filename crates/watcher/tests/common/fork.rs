@@ -21,7 +21,7 @@ use holdfast_settlement::{
     poster::{Carrier, Options},
     publication::forced,
 };
-use holdfast_watcher::Watcher;
+use holdfast_watcher::{Proofs, Watcher};
 
 use crate::{
     common::{
@@ -104,7 +104,9 @@ async fn claim(watcher: &mut Watcher, owner: &Client) {
 impl Fork {
     /// From the last block of the base. `None` if there is no anvil.
     pub async fn of(base: &Base) -> Option<Self> {
-        let anvil = Anvil::fork(&base.server.url())?;
+        // What anvil keeps of forks on disk goes by chain and block alone: another test's would be taken for this one's.
+        let arguments = ["--fork-url", &base.server.url(), "--no-storage-caching", "--accounts", "0"];
+        let anvil = Anvil::start(&arguments)?;
         let Market { settled, sessions, .. } = &base.market;
         let (url, at) = (anvil.url.clone(), settled.operator.at.clone());
         let provider = endpoint(&url).await.expect("an endpoint");
@@ -244,6 +246,6 @@ impl Fork {
 
     /// A watcher that has this fork's endpoint alone.
     pub fn stranger(&self) -> Watcher {
-        stranger(&self.provider, &self.at)
+        stranger(&self.provider, &self.at, || Proofs::Unverified)
     }
 }

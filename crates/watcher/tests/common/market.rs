@@ -177,15 +177,15 @@ impl Market {
     }
 
     pub fn stranger(&self) -> Watcher {
-        stranger(&self.settled.chain.provider(), &self.settled.operator.at)
+        stranger(&self.settled.chain.provider(), &self.settled.operator.at, || Proofs::Unverified)
     }
 }
 
 /// Whoever comes from nowhere: the genesis and an endpoint are all it has.
-pub fn stranger(provider: &DynProvider, at: &Deployment) -> Watcher {
+pub fn stranger(provider: &DynProvider, at: &Deployment, proofs: fn() -> Proofs) -> Watcher {
     let keeper = std::sync::Arc::new(FromTransactions(provider.clone()));
     let follower = Follower::new(provider.clone(), keeper, Cursor::new(at.clone()));
-    Watcher::new(genesis(at.chain, at.vault), || Proofs::Unverified, follower).expect("the genesis is valid")
+    Watcher::new(genesis(at.chain, at.vault), proofs, follower).expect("the genesis is valid")
 }
 
 /// Time passes on a chain of development.

@@ -80,6 +80,7 @@ impl Shown for Verified {
         let proofs = match (self.proofs_verified, *batch_final) {
             (false, _) => "proofs NOT verified (--unproven)",
             (true, 0) => "no proof to verify yet",
+            (true, _) if self.checked.replaced.is_some() => "every proof verified up to the other verifier's",
             (true, _) => "every proof verified",
         };
         let mut rows = vec![
