@@ -27,7 +27,8 @@ contract Rollup is IRollup {
     /// @notice How long a committed batch may wait for its proof, not counting the last pause: long enough for any prover, and short enough that others can take the place of
     /// batches that nobody can prove before the venue may be frozen.
     uint256 public constant PROOF_WINDOW = 3 days;
-    /// @notice Payouts that can become final at once: whoever is behind all the others of a run has them paid first, so that this bounds what it costs.
+    /// @notice Payouts that can become final at once, beside one for each entry of the inbox that is consumed: whoever is behind all the others of a run has them paid first, so that this bounds what it
+    /// costs. (Entries cost who appends them more than who passes their payouts; and as they have to be consumed, a bound of theirs could be made to stop the venue.)
     uint256 public constant RUN_MAX = 1024;
     uint256 private constant MILLISECONDS = 1000;
     uint256 private constant ACCOUNTS = 1 << 20;
@@ -120,7 +121,7 @@ contract Rollup is IRollup {
     error EntryLeftOut(uint256 index);
     /// @notice There are fewer payouts than before, or another chain of as many; or more than there can be.
     error PayoutsWrong(uint256 got);
-    /// @notice More payouts than can become final at once: fewer batches, or batches with fewer.
+    /// @notice More payouts than can become final at once.
     error RunTooLong(uint256 most, uint256 got);
     /// @notice It is final, or not committed.
     error NothingToRemove(uint256 batch);
@@ -205,7 +206,7 @@ contract Rollup is IRollup {
         _checkStatement(statement);
         Bridge memory bridge = reader.readBridge(statement.rootNew, opening);
         _checkInbox(bridge, batches[last].committedAt);
-        _addPayouts(bridge);
+        _addPayouts(bridge, RUN_MAX + bridge.inboxCount - inboxConsumed);
 
         root = statement.rootNew;
         timeFinal = statement.timeEnd;
@@ -216,14 +217,15 @@ contract Rollup is IRollup {
     }
 
     /// @inheritdoc IRollup
-    /// @dev Not while there is a pause, which keeps proofs out; and what cannot be taken back any more, not before the proof window is over again after one.
-    function remove(uint256 from) external onlyOperator running {
+    /// @dev A pause keeps proofs and batches out, so both times begin again at its end: in a pause, and for six hours after it, whatever is not final can be taken back.
+    function remove(uint256 from) external onlyOperator {
+        require(!frozen, IsFrozen());
         uint256 last = batchCommitted;
         require(from > batchFinal && from <= last, NothingToRemove(from));
         uint256 since = batches[from].committedAt;
+        uint256 pauseEnd = council.pauseEnd();
+        if (pauseEnd > since) since = pauseEnd;
         if (block.timestamp > since + RECALL_TIME) {
-            uint256 pauseEnd = council.pauseEnd();
-            if (pauseEnd > since) since = pauseEnd;
             require(block.timestamp > since + PROOF_WINDOW, TooEarly(since + PROOF_WINDOW));
         }
         batchCommitted = from - 1;
@@ -353,13 +355,13 @@ contract Rollup is IRollup {
         }
     }
 
-    function _addPayouts(Bridge memory bridge) private {
+    function _addPayouts(Bridge memory bridge, uint256 most) private {
         uint256 from = payoutCount;
         uint256 to = bridge.payoutCount;
         bytes32 head = bridge.payoutHead;
         require(to > from || (to == from && head == payoutHead), PayoutsWrong(to));
         require(to <= PAYOUTS_MAX, PayoutsWrong(to));
-        require(to - from <= RUN_MAX, RunTooLong(RUN_MAX, to - from));
+        require(to - from <= most, RunTooLong(most, to - from));
         if (to == from) return;
         payoutCount = to;
         payoutHead = head;

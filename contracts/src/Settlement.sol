@@ -138,12 +138,12 @@ interface IRollup {
     /// @param opening Of the bridge's slots under the proof's new root.
     function finalise(bytes calldata proof, bytes calldata opening) external;
 
-    /// @notice Removes committed batches, from this one on. Only the operator: for an hour after it committed it, and when it has waited too long for its proof.
+    /// @notice Removes committed batches, from this one on. Only the operator: for six hours after it committed it, and when it has waited three days for its proof; a pause does not count.
     function remove(uint256 from) external;
 
     /// @notice Pays payouts of a run (those that became final at once), from its last unpaid one backwards. The runs in any order.
     /// @param run Its number, from 0.
-    /// @param end One more than the first of these payouts has as its number. Those of them that others have paid meanwhile are passed over.
+    /// @param end One more than the number of the first of these payouts. Those of them that others have paid meanwhile are passed over.
     function pay(uint256 run, uint256 end, Payout[] calldata payouts) external;
 
     /// @notice Stops for good. Only the escape.

@@ -137,6 +137,8 @@ contract RollupProof {
         payouts[0] = IRollup.Payout(account, amount, headBefore);
         _rollup.pay(run, end, payouts);
         (uint256 fromAfter, uint256 toAfter, bytes32 headAfter) = _rollup.unpaid(run);
+        (uint256 otherFromAfter, uint256 otherToAfter, bytes32 otherHeadAfter) = _rollup.unpaid(1 - run);
+        assert(otherFromAfter == otherFrom && otherToAfter == otherTo && otherHeadAfter == otherHead);
         // By its number it was paid before: nothing happens.
         if (end > to) {
             assert(fromAfter == from && toAfter == to && headAfter == head && _others.credits() == 0);
@@ -147,7 +149,5 @@ contract RollupProof {
         assert(head == Cells.absorb(headBefore, Cells.payout(account, amount), to - 1));
         assert(headAfter == (toAfter == from ? bytes32(0) : headBefore));
         assert(_others.credits() == 1 && _others.credited() == amount);
-        (fromAfter, toAfter, headAfter) = _rollup.unpaid(1 - run);
-        assert(fromAfter == otherFrom && toAfter == otherTo && headAfter == otherHead);
     }
 }

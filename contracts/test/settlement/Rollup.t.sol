@@ -632,6 +632,8 @@ contract RollupTest is Kit {
         _verifier.set(_statement(4));
         many = abi.encodeWithSelector(Rollup.RunTooLong.selector, 1024, 1025);
         _bridgeRefused(Bridge(2, head, 2 + 1025, one), many);
+        many = abi.encodeWithSelector(Rollup.RunTooLong.selector, 1024, (1 << 30) - 1 - 2);
+        _bridgeRefused(Bridge(2, head, (1 << 30) - 1, one), many);
         _rollup.finalise("", _opened(Bridge(2, head, 2 + 1024, one)));
         _eq(_rollup.payoutCount(), 2 + 1024, "a full run");
         // The last ones that there can be.
@@ -642,6 +644,55 @@ contract RollupTest is Kit {
         _bridgeRefused(Bridge(2, head, 1 << 30, one), many);
         _rollup.finalise("", _opened(Bridge(2, head, (1 << 30) - 1, one)));
         _eq(_rollup.payoutCount(), (1 << 30) - 1, "the most");
+    }
+
+    /// @dev What Ethereum asked for has to be consumed, however much it is: beside it, there is room for as many payouts as ever.
+    function testEntriesAreBesideTheBound() external {
+        _deposit(ALICE, 1_000_000);
+        _settle(3, 1);
+        for (uint256 i = 0; i < 1100; i++) {
+            VM.prank(ALICE);
+            _inbox.withdraw{value: FEE}(1);
+        }
+        // A day without batches: all of them are due.
+        VM.warp(START + 24 hours + 1);
+        _commit(0);
+        _commit(0);
+        bytes32 head = _payoutHeads[1];
+        uint256 count = _inbox.count();
+        bytes32 all = _inbox.headAt(count);
+        _eq(count, 2 + 1100, "entries");
+        _verifier.set(_statement(3));
+        bytes32 some = _inbox.headAt(count - 1);
+        bytes memory due = abi.encodeWithSelector(Rollup.EntryLeftOut.selector, count - 1);
+        _bridgeRefused(Bridge(count - 1, some, 1 + 1100, head), due);
+        bytes memory many = abi.encodeWithSelector(Rollup.RunTooLong.selector, 1024 + 1100, 1024 + 1101);
+        _bridgeRefused(Bridge(count, all, 1 + 1024 + 1101, head), many);
+        _rollup.finalise("", _opened(Bridge(count, all, 1 + 1024 + 1100, head)));
+        // What was consumed before does not count again.
+        _commit(0);
+        _verifier.set(_statement(4));
+        many = abi.encodeWithSelector(Rollup.RunTooLong.selector, 1024, 1025);
+        _bridgeRefused(Bridge(count, all, 1 + 1024 + 1100 + 1025, head), many);
+    }
+
+    /// @dev The same after a pause, in which entries are appended and no batch is committed.
+    function testEntriesOfAPauseAreConsumed() external {
+        _deposit(ALICE, 1_000_000);
+        _settle(3, 1);
+        _pause(2 days);
+        for (uint256 i = 0; i < 1025; i++) {
+            VM.prank(ALICE);
+            _inbox.withdraw{value: FEE}(1);
+        }
+        VM.warp(START + 2 days);
+        for (uint256 i = 0; i < 1025; i++) {
+            _payout(3, 1);
+        }
+        _commit(0);
+        _finalise();
+        _eq(_rollup.inboxConsumed(), 2 + 1025, "consumed");
+        _eq(_rollup.payoutCount(), 1 + 1025, "payouts");
     }
 
     /// @dev So many payouts were final.
@@ -855,14 +906,12 @@ contract RollupTest is Kit {
         _removeRefused(1, abi.encodeWithSelector(Rollup.IsFrozen.selector));
     }
 
-    /// @dev Wherever a pause lies: a batch that is removed when it cannot be taken back any more had more than the window to be proven in, not counting the pause.
-    function testFuzzNoBatchIsLostToAPause(uint256 pauseAt, uint256 length, uint256 commitAt, uint256 removeAt)
-        external
-    {
+    /// @dev Wherever a pause lies: it is removed within six hours, or after three days, of its commitment or of the end of a pause since, and at no other time.
+    function testFuzzWhenItGoes(uint256 pauseAt, uint256 length, uint256 commitAt, uint256 removeAt) external {
         (pauseAt, length) = (pauseAt % 7 days, 1 + length % 3 days);
         (commitAt, removeAt) = (commitAt % 7 days, removeAt % 11 days);
         uint256 pauseEnd = pauseAt + length;
-        VM.assume(removeAt > commitAt + 6 hours && (commitAt < pauseAt || commitAt >= pauseEnd));
+        VM.assume(removeAt >= commitAt && (commitAt < pauseAt || commitAt >= pauseEnd));
         if (commitAt < pauseAt) {
             VM.warp(START + commitAt);
             _commit(0);
@@ -876,29 +925,42 @@ contract RollupTest is Kit {
             _commit(0);
         }
         VM.warp(START + removeAt);
+        uint256 since = pauseAt <= removeAt && commitAt < pauseAt ? pauseEnd : commitAt;
+        bool goes = removeAt <= since + 6 hours || removeAt > since + 3 days;
+        VM.prank(OPERATOR);
+        (bool done, bytes memory answer) = address(_rollup).call(abi.encodeCall(Rollup.remove, (1)));
+        require(done == goes, "when it goes");
+        if (!done) _eq(keccak256(answer), keccak256(_early(START + since + 3 days)), "why");
+        // After it could not be taken back any more, it had three days for its proof, not counting the pause.
         uint256 open = removeAt - commitAt;
         if (commitAt < pauseAt && removeAt > pauseAt) {
             open -= (removeAt < pauseEnd ? removeAt : pauseEnd) - pauseAt;
         }
-        VM.prank(OPERATOR);
-        try _rollup.remove(1) {
-            require(open > 3 days, "it had its time");
-        } catch {
-            // Without a pause in between, it goes after three days.
-            require(open <= 3 days || commitAt < pauseAt, "it goes");
-            require(removeAt <= pauseEnd + 3 days || commitAt > pauseAt, "and after a pause, three days after its end");
-        }
+        if (done && removeAt > since + 6 hours) require(open > 3 days, "it had its time");
     }
 
-    function testAPauseGivesTheProofItsTime() external {
+    /// @dev A batch that nobody can prove, committed before a pause, does not stop the venue after it.
+    function testAPauseGivesBothTimesAgain() external {
+        _commit(0);
+        VM.warp(START + 2 days);
+        _removeRefused(1, _early(START + 3 days));
+        _pause(3 days);
+        VM.warp(START + 5 days + 6 hours + 1);
+        _removeRefused(1, _early(START + 8 days));
+        VM.warp(START + 5 days + 6 hours);
+        _remove(1);
+        _commit(0);
+        _finalise();
+    }
+
+    function testInAPauseItIsTakenBack() external {
         _commit(0);
         VM.warp(START + 2 days);
         _pause(3 days);
         VM.warp(START + 4 days);
-        _removeRefused(1, abi.encodeWithSelector(Rollup.IsPaused.selector));
-        VM.warp(START + 5 days);
-        _removeRefused(1, _early(START + 8 days));
-        _finalise();
+        _remove(1);
+        _commitRefused(1, CHAIN, _now(), "", abi.encodeWithSelector(Rollup.IsPaused.selector));
+        _eq(_rollup.batchCommitted(), 0, "committed");
     }
 
     // Pauses and the freeze.

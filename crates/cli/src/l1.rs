@@ -20,7 +20,7 @@ use holdfast_settlement::{
     contracts::{Deployment, IAccounts, IInbox, small},
     follower::Cursor,
 };
-use holdfast_watcher::{Checked, Proofs, Report, Watcher, check};
+use holdfast_watcher::{Checked, Proofs, Report, Watcher, check, check_to_leave};
 use serde::{Serialize, Serializer};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use zeroize::Zeroizing;
@@ -98,6 +98,19 @@ impl Ethereum {
     ///
     /// If anything is not as it must be: then nothing may be sent.
     pub async fn open(access: &Access, ui: Ui) -> Result<Self> {
+        Self::open_with(access, ui, false).await
+    }
+
+    /// As [`Ethereum::open`], for those who put no money in: a verifier that the council has replaced keeps nobody from watching, and from leaving.
+    ///
+    /// # Errors
+    ///
+    /// If anything else is not as it must be.
+    pub async fn open_to_leave(access: &Access, ui: Ui) -> Result<Self> {
+        Self::open_with(access, ui, true).await
+    }
+
+    async fn open_with(access: &Access, ui: Ui, leaving: bool) -> Result<Self> {
         let venue = Venue::load(&access.venue)?;
         if access.unproven && !DEVELOPMENT_CHAINS.contains(&venue.chain_id) {
             let expected = format!("a venue on a development chain ({DEVELOPMENT_CHAINS:?})");
@@ -107,7 +120,11 @@ impl Ethereum {
         let proofs: fn() -> Proofs = if access.unproven { || Proofs::Unverified } else { Proofs::bundled };
         let provider = endpoint(&access.url).await?;
         let bar = ui.bar("check", "contracts", None);
-        let checked = check(&venue, &provider, &proofs()).await?;
+        let checked = if leaving {
+            check_to_leave(&venue, &provider, &proofs()).await?
+        } else {
+            check(&venue, &provider, &proofs()).await?
+        };
         bar.finish_and_clear();
         Ok(Self { at: venue.deployment(), venue, provider, checked, proofs, ui })
     }

@@ -17,11 +17,18 @@ use std::{
 use alloy::{
     primitives::{Address, B256, U256},
     signers::local::PrivateKeySigner,
+    sol_types::SolCall,
 };
-use common::venue::{DAY, Settled, account, genesis};
+use common::venue::{DAY, Settled, account, believer, genesis, member};
 use holdfast_exchange::sequencer::Sequencer;
 use holdfast_protocol::SecretKey;
-use holdfast_settlement::{Client, Venue, embedded::http::Server, poster::Carrier};
+use holdfast_settlement::{
+    Client, Venue,
+    client::Wallet,
+    contracts::{IProposals, create},
+    embedded::http::Server,
+    poster::Carrier,
+};
 use serde_json::{Value, json};
 
 const ETHER: u128 = 1_000_000_000_000_000_000;
@@ -109,6 +116,22 @@ impl Place {
     async fn settle(&mut self) {
         self.settled.serve().await;
         self.settled.settle(Carrier::Calldata).await;
+    }
+
+    /// Nine of the council's twelve approve of a call of the rollup.
+    async fn approve<C: SolCall>(&self, call: &C) {
+        let (chain, at) = (&self.settled.chain, &self.settled.operator.at);
+        for seat in 0..9 {
+            chain.set_balance(member(seat).address(), U256::from(ETHER));
+            let wallet = Wallet::embedded(chain, member(seat)).await.expect("it answers");
+            let propose = IProposals::proposeCall { target: at.rollup, data: call.abi_encode().into() };
+            let approve = IProposals::approveCall { id: U256::ZERO };
+            let done = match seat {
+                0 => wallet.order("a proposal", at.council, &propose, U256::ZERO).await,
+                _ => wallet.order("an approval", at.council, &approve, U256::ZERO).await,
+            };
+            done.expect("it is taken");
+        }
     }
 
     fn pass(&self, seconds: u64) {
@@ -537,4 +560,70 @@ async fn venues_that_are_not_what_their_file_says_get_no_money() {
     assert!(place.refused(1, &["deposit", "--amount", "1"]).contains("cannot read it"));
     assert_eq!(alice.wallet.nonce(true).await.expect("an answer"), nonce, "nothing was sent");
     assert!(Path::new(&place.text("key-1")).exists());
+}
+
+/// Nine of the twelve replace the verifier: it is told thirty days before by every way there is; and whoever is still there then gets out by this program, which does not know the new one.
+#[tokio::test]
+async fn an_upgrade_is_told_before_and_keeps_nobody_in() {
+    let mut place = Place::new().await;
+    let alice = place.trader(1, 9_000_000).await;
+    place.by(1, &["deposit", "--amount", "5"]);
+    place.settle().await;
+    let wallet = &place.settled.operator.wallet;
+    let verifier = create(wallet, "verifier", believer()).await.expect("a verifier");
+    place.approve(&IProposals::setVerifierCall { verifier, segmentKey: B256::repeat_byte(0x22) }).await;
+    let ready = place.settled.chain.timestamp() + 30 * DAY;
+
+    let told = place.json(&["watch", "--once"], 1);
+    let alarm = &told["alarms"][0];
+    assert_eq!((alarm["alarm"].clone(), alarm["ready_at"].as_u64()), (json!("proposal"), Some(ready)));
+    assert!(alarm["proposed"].as_str().is_some_and(|text| text.contains(&verifier.to_string())), "{alarm}");
+    assert_eq!((told["breached"].clone(), told["checked"]["replaced"].clone()), (json!(false), Value::Null));
+    let said = place.run(&["watch", "--once"]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains(&format!("from second {ready} on: another verifier")), "{said}");
+    assert!(said.contains("(that is 2023-12-1"), "{said}");
+
+    let (address, posted) = receiver();
+    let webhook = format!("http://{address}/hook");
+    let arguments = ["watch", "--interval", "1", "--metrics", "127.0.0.1:0", "--webhook", &webhook];
+    let mut child = place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut line = String::new();
+    let mut errors = BufReader::new(child.stderr.take().expect("it is piped"));
+    errors.read_line(&mut line).expect("a line");
+    let metrics = line.trim().strip_prefix("metrics: http://").and_then(|rest| rest.strip_suffix("/metrics"));
+    let metrics = metrics.unwrap_or_else(|| panic!("{line}")).to_owned();
+    thread::spawn(move || errors.lines().for_each(drop));
+    let text = awaited(&metrics, &format!("holdfast_council_ready_timestamp_seconds {ready}"));
+    assert!(text.lines().any(|line| line == "holdfast_alarms{kind=\"proposal\"} 1"), "{text}");
+    let alarm = posted.recv_timeout(WAIT_MAX).expect("the alarm is told");
+    assert_eq!((alarm["kind"].clone(), alarm["breach"].clone()), (json!("proposal"), json!(false)));
+    assert_eq!(alarm["alarm"]["ready_at"].as_u64(), Some(ready));
+
+    // It is carried out: who watches hears of it, and who comes later too.
+    place.pass(30 * DAY);
+    let council = place.settled.operator.at.council;
+    let execute = IProposals::executeCall { id: U256::ZERO };
+    alice.wallet.order("an upgrade", council, &execute, U256::ZERO).await.expect("its time has come");
+    let text = awaited(&metrics, "holdfast_alarms{kind=\"replaced\"} 1");
+    assert!(text.lines().any(|line| line == "holdfast_council_ready_timestamp_seconds 0"), "{text}");
+    interrupt(&child);
+    assert_eq!(child.wait().expect("it ends").code(), Some(1));
+    let later = place.json(&["watch", "--once"], 1);
+    let kinds: Vec<&str> =
+        later["alarms"].as_array().into_iter().flatten().filter_map(|a| a["alarm"].as_str()).collect();
+    assert_eq!(kinds, ["replaced", "stale"]);
+    assert_eq!(later["checked"]["replaced"], json!(verifier));
+
+    // No money goes in on this program's word; and all goes out.
+    assert!(place.refused(1, &["deposit", "--amount", "1"]).contains("verifier that the rollup names"));
+    assert_eq!(place.json(&["verify"], 1)["ok"], json!(false));
+    let asked = place.said(1, &["withdraw", "--amount", "1"]);
+    assert!(asked.contains("the council has REPLACED the verifier"), "{asked}");
+    place.by(1, &["freeze"]);
+    place.by(1, &["exit", "--account", "3", "--send"]);
+    place.pass(3 * DAY + 1);
+    place.by(1, &["exit", "--account", "3", "--send"]);
+    place.by(1, &["claim"]);
+    assert_eq!(alice.balance(alice.wallet.address).await.expect("an answer"), U256::from(9_000_000));
 }

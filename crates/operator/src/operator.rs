@@ -407,7 +407,7 @@ impl Operator {
                 self.paying.remove(&index);
             }
             L1::Frozen { batch, .. } => return Err(Error::Frozen { batch }),
-            L1::DebtShown { .. } | L1::Exited { .. } => {}
+            L1::VerifierSet { .. } | L1::DebtShown { .. } | L1::Exited { .. } => {}
         }
         Ok(())
     }

@@ -76,6 +76,7 @@ sol! {
 
         function propose(address target, bytes calldata data) external returns (uint256 id);
         function approve(uint256 id) external;
+        function execute(uint256 id) external;
         function proposals() external view returns (uint256);
         function proposalOf(uint256 id) external view returns (Proposal memory);
         function term() external view returns (uint32);
@@ -95,6 +96,11 @@ sol! {
         function debt() external view returns (uint256);
         function debtShown(uint256 account) external view returns (bool);
         function amountOf(uint256 index) external view returns (uint256);
+    }
+
+    /// What the rollup says when it is made, and when the council replaces its verifier.
+    interface IVerifiers {
+        event VerifierSet(address indexed verifier, bytes32 segmentKey);
     }
 
     /// As the rollup's constructor takes it.

@@ -19,7 +19,7 @@ use crate::{
     Error, Result,
     blobs::{Blobs, Place, fetch, words_from_blobs},
     client::{ask, events},
-    contracts::{Deployment, IEscape, IInbox, IRollup, digest},
+    contracts::{Deployment, IEscape, IInbox, IRollup, IVerifiers, digest},
     journal,
     publication::{Word, blob_commitment, words_from_bytes},
 };
@@ -68,6 +68,11 @@ pub enum Event {
     Frozen {
         batch: u64,
         root: B256,
+    },
+    /// What the rollup has proofs verified by from here on: when it is made, and when the council replaces it.
+    VerifierSet {
+        verifier: Address,
+        segment_key: B256,
     },
     DebtShown {
         account: u64,
@@ -487,6 +492,10 @@ impl Follower {
             IRollup::Frozen::SIGNATURE_HASH if from == rollup => {
                 let event = IRollup::Frozen::decode_log(&log.inner).map_err(bad)?;
                 Event::Frozen { batch: small(event.batch)?, root: event.root }
+            }
+            IVerifiers::VerifierSet::SIGNATURE_HASH if from == rollup => {
+                let event = IVerifiers::VerifierSet::decode_log(&log.inner).map_err(bad)?;
+                Event::VerifierSet { verifier: event.verifier, segment_key: event.segmentKey }
             }
             IEscape::DebtShown::SIGNATURE_HASH if from == escape => {
                 let event = IEscape::DebtShown::decode_log(&log.inner).map_err(bad)?;

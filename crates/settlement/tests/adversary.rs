@@ -6,18 +6,17 @@ mod common;
 use alloy::{
     primitives::{B256, Bytes, U256},
     rpc::types::TransactionReceipt,
-    sol_types::SolValue,
 };
 use common::{
     drive,
-    venue::{DAY, SEGMENT_KEY, START, Settled, account},
+    venue::{Closed, DAY, START, Settled, Statement, account},
 };
-use holdfast_crypto::{Digest, poseidon2::compress};
-use holdfast_exchange::opening::{open_account, open_bridge, open_markets, open_system};
+use holdfast_crypto::Digest;
+use holdfast_exchange::opening::{open_account, open_markets, open_system};
 use holdfast_protocol::{
-    Batch, Command, KeyIndex, MarketId, Outcome, SecretKey, Time, TimeMs,
+    Command, KeyIndex, MarketId, Outcome, SecretKey, Time, TimeMs,
     authority::Session,
-    publication::{Progress, commitment, digest_of, digest_word, point},
+    publication::{commitment, digest_of},
 };
 use holdfast_settlement::{
     Error, Poster, Result,
@@ -37,40 +36,6 @@ struct Venue {
     /// What is final.
     root: Digest,
     time: u64,
-}
-
-/// A batch that is closed, and the state after it.
-struct Closed {
-    batch: Batch,
-    publication: Publication,
-    root: Digest,
-    time: TimeMs,
-    opening: Bytes,
-}
-
-/// What a proof says.
-#[derive(Clone)]
-struct Statement {
-    root_old: B256,
-    root_new: B256,
-    first: u64,
-    last: u64,
-    start: u64,
-    end: u64,
-    data: B256,
-    segment_key: B256,
-}
-
-impl Closed {
-    /// As the circuit evaluates it, at the point of data that are committed to like this.
-    fn digest(&self, commitment: &B256) -> Digest {
-        let chain = digest_of(&self.publication.chain).expect("a digest");
-        Progress::end(&self.batch, point(commitment, &chain)).digest(self.time)
-    }
-
-    fn in_calldata(&self) -> Digest {
-        self.digest(&commitment(&self.publication.words))
-    }
 }
 
 impl Venue {
@@ -103,11 +68,7 @@ impl Venue {
     }
 
     fn close(&mut self) -> Closed {
-        let (batch, root) = self.settled.venue.close_batch();
-        let time = TimeMs::new(self.settled.venue.engine().system().time).expect("a time");
-        let publication = Publication::of(&batch, time);
-        let opening = open_bridge(self.settled.venue.engine().tree()).into();
-        Closed { batch, publication, root, time, opening }
+        Closed::new(&mut self.settled.venue)
     }
 
     async fn commit(&self, publication: &Publication) -> Result<TransactionReceipt> {
@@ -119,26 +80,11 @@ impl Venue {
 
     /// What is true of a batch after the final ones.
     fn statement(&self, closed: &Closed, digest: &Digest) -> Statement {
-        let number = closed.publication.batch;
-        Statement {
-            root_old: digest_word(&self.root),
-            root_new: digest_word(&closed.root),
-            first: number,
-            last: number,
-            start: self.time,
-            end: closed.time.get(),
-            data: digest_word(&compress(&Digest::default(), digest)),
-            segment_key: SEGMENT_KEY,
-        }
+        Statement::of(closed, digest, &self.root, self.time)
     }
 
     async fn finalise(&mut self, statement: &Statement, opening: &Bytes) -> Result<()> {
-        let of = statement.clone();
-        let bytes = (
-            (of.root_old, of.root_new, U256::from(of.first), U256::from(of.last), U256::from(of.start)),
-            (U256::from(of.end), of.data, of.segment_key),
-        );
-        let call = IRollup::finaliseCall { proof: bytes.abi_encode_params().into(), opening: opening.clone() };
+        let call = IRollup::finaliseCall { proof: statement.encode().into(), opening: opening.clone() };
         let operator = &self.settled.operator;
         operator.wallet.order("a proof", operator.at.rollup, &call, U256::ZERO).await?;
         self.root = digest_of(&statement.root_new).expect("a digest");

@@ -14,7 +14,7 @@ use alloy::{
     rpc::types::{TransactionReceipt, TransactionRequest},
     sol_types::SolValue,
 };
-use common::{KEYS, anvil::Anvil, proof, publication, signer, stand_in};
+use common::{KEYS, anvil::Anvil, post, proof, publication, signer, stand_in};
 use holdfast_settlement::{
     Client, Error, Follower, Poster,
     blobs::{Beacon, Blobs, FromTransactions, Slots},
@@ -24,7 +24,7 @@ use holdfast_settlement::{
     },
     embedded::Chain,
     follower::{Cursor, Event},
-    poster::{Carrier, Options, Progress},
+    poster::{Carrier, Options},
 };
 
 fn anvil() -> Option<Anvil> {
@@ -183,19 +183,6 @@ async fn stage(anvil: &Anvil) -> Client {
     wallet.poll = Duration::from_millis(5);
     let at = common::deploy(&wallet).await;
     Client::new(wallet, at).expect("it is the same chain")
-}
-
-async fn post(poster: &mut Poster) -> Vec<Progress> {
-    let mut progress = Vec::new();
-    for _ in 0..200 {
-        let step = poster.step().await.expect("a step");
-        if step == Progress::Idle {
-            return progress;
-        }
-        progress.push(step);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("it does not come to an end: {progress:?}");
 }
 
 #[tokio::test]

@@ -117,6 +117,22 @@ async fn the_past_can_be_asked() {
     for (number, expected) in [(1, 0), (2, 10), (4, 30), (6, 50)] {
         assert_eq!(balance(number).await, expected, "after block {number}");
     }
+    // What a fork asks for: an account in one answer, as it was; and a block's receipts.
+    for (block, account, code) in [(0, wallet.address, false), (3, wallet.address, false), (6, token, true)] {
+        let at = BlockId::number(block);
+        let info = wallet.provider.get_account_info(account).block_id(at).await.expect("an answer");
+        let provider = &wallet.provider;
+        assert_eq!(info.balance, provider.get_balance(account).block_id(at).await.expect("an answer"));
+        assert_eq!(info.nonce, provider.get_transaction_count(account).block_id(at).await.expect("an answer"));
+        assert_eq!(info.code, provider.get_code_at(account).block_id(at).await.expect("an answer"));
+        assert_eq!((info.nonce > 0, !info.code.is_empty()), (block > 0, code), "block {block}");
+    }
+    let receipts = wallet.provider.get_block_receipts(BlockId::number(6)).await.expect("an answer");
+    let receipts = receipts.expect("the block is there");
+    assert_eq!(receipts.len(), 1);
+    let one = wallet.provider.get_transaction_receipt(receipts[0].transaction_hash).await.expect("an answer");
+    assert_eq!(one.as_ref(), receipts.first());
+    assert_eq!(wallet.provider.get_block_receipts(BlockId::number(7)).await.expect("an answer"), None);
     let kept = chain.snapshot();
     chain.reorganise(2, 1, Undone::Dropped).expect("it is long enough");
     assert_eq!((balance(4).await, balance(5).await), (30, 30));

@@ -54,6 +54,8 @@ fn requests_of_strangers() {
         "eth_getTransactionCount",
         "eth_getBalance",
         "eth_getCode",
+        "eth_getAccountInfo",
+        "eth_getBlockReceipts",
         "eth_call",
         "eth_estimateGas",
         "eth_sendRawTransaction",

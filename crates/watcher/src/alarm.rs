@@ -13,6 +13,10 @@ pub enum Alarm {
     #[error("batch {batch} is final without a proof that holds: {reason}")]
     Proof { batch: u64, reason: String },
     #[error(
+        "batch {batch} is final by {verifier}, which the council has put in the place of the first verifier: this program cannot check its proof, nor those after it"
+    )]
+    Foreign { batch: u64, verifier: String },
+    #[error(
         "batch {batch}: the venue carries out an entry of the inbox that is not the next: expected {expected}, got {got}"
     )]
     Inbox { batch: u64, expected: String, got: String },
@@ -68,6 +72,7 @@ impl Alarm {
             Self::Data { .. } => "data",
             Self::Batch { .. } => "batch",
             Self::Proof { .. } => "proof",
+            Self::Foreign { .. } => "foreign",
             Self::Inbox { .. } => "inbox",
             Self::Entry { .. } => "entry",
             Self::Payout { .. } => "payout",
@@ -85,10 +90,11 @@ impl Alarm {
     }
 
     /// All kinds.
-    pub const KINDS: [&'static str; 16] = [
+    pub const KINDS: [&'static str; 17] = [
         "data",
         "batch",
         "proof",
+        "foreign",
         "inbox",
         "entry",
         "payout",

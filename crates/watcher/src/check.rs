@@ -60,6 +60,8 @@ pub struct Checked {
     /// Keccak-256 of the verifier's key data; nothing where a stand-in is allowed for.
     pub key_commitment: Option<B256>,
     pub segment_key: B256,
+    /// The verifier of now, if the council has put it in the place of the one that the file names, or given it another key of segments. Only who leaves is let in then.
+    pub replaced: Option<Address>,
     pub token: Address,
     pub token_decimals: u32,
     pub operator: Address,
@@ -79,7 +81,7 @@ const FOREIGN: &str =
 const MISWIRED: &str = "these contracts do not belong together: do not send money to them";
 const OTHER_CODE: &str = "the contracts are not those of this version of holdfast, which does not vouch for them";
 const OTHER_GENESIS: &str = "the venue began from another state than this file says: do not send money to it, whoever made it may own what is in it";
-const OTHER_KEY: &str = "proofs are verified by other rules than those of this program, which does not vouch for them (the council may have replaced the verifier: look for a newer holdfast and a newer file)";
+const OTHER_KEY: &str = "proofs are verified by other rules than those of this program, which does not vouch for them (the council may have replaced the verifier: look for a newer holdfast and a newer file; what is yours you can take out all the same)";
 
 fn same<T: PartialEq + Display>(
     what: impl Display,
@@ -106,12 +108,38 @@ fn same_code(found: Option<Difference>) -> Result<(), CheckError> {
     }
 }
 
+/// What somebody wants of a venue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Dealing,
+    Leaving,
+}
+
 /// Compares a venue's file with the chain, and with what this program is made of.
 ///
 /// # Errors
 ///
 /// If something is not as it must be, or the endpoint does not answer.
 pub async fn check(venue: &Venue, provider: &DynProvider, proofs: &Proofs) -> Result<Checked, CheckError> {
+    look_over(venue, provider, proofs, Purpose::Dealing).await
+}
+
+/// As [`check`], for those who put no money in: who watches, and who takes out what is his. That the council has replaced the verifier keeps nobody from that, since who it is that says what becomes final
+/// changes nothing of what the contracts owe; it is said in [`Checked::replaced`].
+///
+/// # Errors
+///
+/// If something else is not as it must be, or the endpoint does not answer.
+pub async fn check_to_leave(venue: &Venue, provider: &DynProvider, proofs: &Proofs) -> Result<Checked, CheckError> {
+    look_over(venue, provider, proofs, Purpose::Leaving).await
+}
+
+async fn look_over(
+    venue: &Venue,
+    provider: &DynProvider,
+    proofs: &Proofs,
+    purpose: Purpose,
+) -> Result<Checked, CheckError> {
     let at = venue.deployment();
     let (chain, block, time) = holdfast_settlement::client::head(provider).await?;
     same("chain id of the endpoint", at.chain, chain, "give an endpoint of the venue's chain")?;
@@ -136,7 +164,11 @@ pub async fn check(venue: &Venue, provider: &DynProvider, proofs: &Proofs) -> Re
     let decimals = ask(provider, "the token's decimals", at.token, &IERC20::decimalsCall {}, None).await?;
     same("decimals of the token", venue.genesis.quote_decimals, decimals.into(), OTHER_GENESIS)?;
 
-    let key_commitment = key(provider, &at, proofs).await?;
+    let replaced = replaced(provider, &at, proofs).await?;
+    let key_commitment = match (purpose, replaced) {
+        (Purpose::Leaving, Some(_)) => None,
+        _ => key(provider, &at, proofs).await?,
+    };
     let what = "what the venue was made with";
     let members = ask(provider, what, at.council, &IParts::membersCall {}, None).await?;
     let checked = Checked {
@@ -146,6 +178,7 @@ pub async fn check(venue: &Venue, provider: &DynProvider, proofs: &Proofs) -> Re
         genesis_root: root,
         key_commitment,
         segment_key: ask(provider, what, at.rollup, &IParts::segmentKeyCall {}, None).await?,
+        replaced,
         token: at.token,
         token_decimals: decimals.into(),
         operator: ask(provider, what, at.rollup, &IRollup::operatorCall {}, None).await?,
@@ -189,7 +222,7 @@ fn owners(venue: &Venue) -> Vec<Address> {
 
 /// Each contract names the others.
 async fn wiring(provider: &DynProvider, at: &Deployment) -> Result<(), CheckError> {
-    let &Deployment { token, vault, inbox, rollup, escape, council, verifier, reader, .. } = at;
+    let &Deployment { token, vault, inbox, rollup, escape, council, reader, .. } = at;
     macro_rules! names {
         ($($from:ident.$to:ident = $call:ident;)*) => {$(
             let what = concat!(stringify!($to), " that the ", stringify!($from), " names");
@@ -216,8 +249,20 @@ async fn wiring(provider: &DynProvider, at: &Deployment) -> Result<(), CheckErro
         escape.reader = readerCall;
         council.rollup = rollupCall;
     }
-    let got = ask(provider, "the verifier", rollup, &IParts::verifierCall {}, None).await?;
-    same("verifier that the rollup names", verifier, got, OTHER_KEY)
+    Ok(())
+}
+
+/// The rollup's verifier, if it is another than the file's, or is to verify proofs over segments of another key.
+async fn replaced(provider: &DynProvider, at: &Deployment, proofs: &Proofs) -> Result<Option<Address>, CheckError> {
+    let what = "the verifier";
+    let verifier = ask(provider, what, at.rollup, &IParts::verifierCall {}, None).await?;
+    let other_key = match proofs {
+        Proofs::Unverified => false,
+        Proofs::Verified(_, expected) => {
+            ask(provider, what, at.rollup, &IParts::segmentKeyCall {}, None).await? != digest_word(expected)
+        }
+    };
+    Ok((verifier != at.verifier || other_key).then_some(verifier))
 }
 
 /// The root that the rollup began with is that of the genesis.
@@ -240,8 +285,10 @@ async fn begin(provider: &DynProvider, at: &Deployment, root: B256, proofs: &Pro
     same("root that the rollup began with", root, got, OTHER_GENESIS)
 }
 
-/// The verifier's code and key are the bundled ones.
+/// The verifier is the file's; its code and key are the bundled ones.
 async fn key(provider: &DynProvider, at: &Deployment, proofs: &Proofs) -> Result<Option<B256>, CheckError> {
+    let got = ask(provider, "the verifier", at.rollup, &IParts::verifierCall {}, None).await?;
+    same("verifier that the rollup names", at.verifier, got, OTHER_KEY)?;
     let Proofs::Verified(key, segment_key) = proofs else { return Ok(None) };
     let got = ask(provider, "the segments' key", at.rollup, &IParts::segmentKeyCall {}, None).await?;
     same("key of the segments' proofs", digest_word(segment_key), got, OTHER_KEY)?;

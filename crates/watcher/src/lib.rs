@@ -11,7 +11,7 @@ pub mod rebuild;
 mod watch;
 
 pub use alarm::Alarm;
-pub use check::{CheckError, Checked, check};
+pub use check::{CheckError, Checked, check, check_to_leave};
 pub use exit::Exit;
 pub use rebuild::{Payout, Proofs, Rebuilt, Waiting};
 pub use watch::{Catching, Report, Watcher};

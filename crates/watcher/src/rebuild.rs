@@ -61,6 +61,24 @@ pub struct Rebuilt {
     payouts: Vec<Payout>,
     runs: u64,
     frozen: bool,
+    /// What proofs are verified by on Ethereum, as the rollup has said: the first, which the watcher's key is that of, and another in its place.
+    verifier: Option<Verifier>,
+    foreign: Option<Foreign>,
+}
+
+/// A verifier of last proofs on Ethereum, and the segments that they are to be over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Verifier {
+    at: Address,
+    segment_key: B256,
+}
+
+/// A verifier that the council has put in the place of the first.
+#[derive(Debug, Clone, Copy)]
+struct Foreign {
+    at: Address,
+    /// Batches that it makes final cannot be checked: that is told with the first of them.
+    told: bool,
 }
 
 /// A withdrawal of a final batch.
@@ -106,6 +124,8 @@ impl Rebuilt {
             payouts: Vec::new(),
             runs: 0,
             frozen: false,
+            verifier: None,
+            foreign: None,
         })
     }
 
@@ -217,8 +237,16 @@ impl Rebuilt {
             }
             Event::Paid { index, account, amount } => self.pay(*index, *account, *amount, alarms),
             Event::Frozen { .. } => self.frozen = true,
+            Event::VerifierSet { verifier, segment_key } => {
+                self.set_verifier(Verifier { at: *verifier, segment_key: *segment_key });
+            }
             Event::DebtShown { .. } | Event::Exited { .. } => {}
         }
+    }
+
+    fn set_verifier(&mut self, verifier: Verifier) {
+        let first = *self.verifier.get_or_insert(verifier);
+        self.foreign = (verifier != first).then_some(Foreign { at: verifier.at, told: false });
     }
 
     fn pay(&mut self, index: u64, account: u64, amount: U256, alarms: &mut Vec<Alarm>) {
@@ -290,6 +318,13 @@ impl Rebuilt {
         }
         if self.consumed != consumed {
             alarms.push(wrong(last, "entries of the inbox consumed", consumed, self.consumed));
+        }
+        if let Some(foreign) = &mut self.foreign {
+            if !foreign.told && matches!(self.proofs, Proofs::Verified(..)) {
+                alarms.push(Alarm::Foreign { batch: last, verifier: foreign.at.to_string() });
+            }
+            foreign.told = true;
+            return;
         }
         if let Err(reason) = self.verify(proof, (first, last), (&root_old, time_old), &data) {
             alarms.push(Alarm::Proof { batch: last, reason });

@@ -196,10 +196,14 @@ impl Watcher {
         let oldest_since = self.appended.first_key_value().map(|(_, &since)| since);
         let final_since = holdings.final_since;
         alarms.extend(self.replaced(&holdings));
-        for Proposal { id, what, ready_at } in
-            proposals(follower.provider(), follower.cursor().deployment(), block, now).await?
-        {
-            alarms.push(Alarm::Proposal { id, ready_at, proposed: what });
+        // In a frozen venue the council can carry nothing out.
+        if !rebuilt.is_frozen() {
+            let planned = proposals(follower.provider(), follower.cursor().deployment(), block, now).await?;
+            alarms.extend(planned.into_iter().map(|Proposal { id, what, ready_at }| Alarm::Proposal {
+                id,
+                ready_at,
+                proposed: what,
+            }));
         }
         if let Some((&index, &since)) = self.appended.first_key_value()
             && !rebuilt.is_frozen()

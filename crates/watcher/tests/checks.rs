@@ -27,7 +27,7 @@ use holdfast_settlement::{
     follower::Cursor,
     poster::Carrier,
 };
-use holdfast_watcher::{Alarm, CheckError, Proofs, Watcher, check};
+use holdfast_watcher::{Alarm, CheckError, Proofs, Watcher, check, check_to_leave};
 
 async fn refused(venue: &Venue, chain: &Chain, proofs: &Proofs) -> String {
     let error = check(venue, &chain.provider(), proofs).await.expect_err("it is not in order");
@@ -149,8 +149,15 @@ async fn the_bundled_key_is_asked_for_down_to_its_bytes() {
     assert!(error.contains(&format!("code of the verifier's data contract at {piece}")), "{error}");
 
     let other = Settled::proven(&exported, B256::repeat_byte(0x22)).await;
-    let error = refused(&named(&other), &other.chain, &Proofs::bundled()).await;
+    let (venue, chain) = (named(&other), &other.chain);
+    let error = refused(&venue, chain, &Proofs::bundled()).await;
     assert!(error.contains("key of the segments' proofs"), "{error}");
+    // As if the council had replaced it: who leaves is let in, and told.
+    let leaving = check_to_leave(&venue, &chain.provider(), &Proofs::bundled()).await.expect("all else is in order");
+    assert_eq!((leaving.replaced, leaving.key_commitment), (Some(venue.contracts.verifier), None));
+    flip_code(chain, venue.contracts.vault);
+    let error = check_to_leave(&venue, &chain.provider(), &Proofs::bundled()).await.expect_err("that is no upgrade");
+    assert!(error.to_string().contains("code of the vault at"), "{error}");
 }
 
 /// Nine of the twelve want another operator: everybody hears of it thirty days before.

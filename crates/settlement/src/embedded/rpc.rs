@@ -5,8 +5,8 @@ use alloy::{
     eips::{BlockId, BlockNumberOrTag, RpcBlockHash},
     primitives::{B256, Bytes, Log, TxKind, U256, hex},
     rpc::types::{
-        Block, BlockTransactions, FeeHistory, Filter, FilterBlockOption, Header, Log as RpcLog, Transaction,
-        TransactionReceipt, TransactionRequest,
+        AccountInfo, Block, BlockTransactions, FeeHistory, Filter, FilterBlockOption, Header, Log as RpcLog,
+        Transaction, TransactionReceipt, TransactionRequest,
     },
     sol_types::{Revert, SolError},
 };
@@ -17,7 +17,7 @@ use revm::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{Fault, Mining, TRANSACTION_GAS_MAX, Undone, node::Mined, node::Node};
+use super::{Fault, Mining, TRANSACTION_GAS_MAX, Undone, node::Mined, node::Node, world::View};
 
 /// The most blocks of one `eth_feeHistory`.
 const HISTORY_MAX: u64 = 1024;
@@ -132,6 +132,12 @@ pub fn call(node: &mut Node, method: &str, parameters: &Value) -> Result<Value, 
             Some((block, index)) => json(rpc_receipt(node, block, index)),
             None => Ok(Value::Null),
         },
+        "eth_getBlockReceipts" => match block_number(node, given.get(0)?)?.and_then(|number| node.block(number)) {
+            Some(block) => {
+                json((0..block.records.len()).map(|index| rpc_receipt(node, block, index)).collect::<Vec<_>>())
+            }
+            None => Ok(Value::Null),
+        },
         "eth_getTransactionCount" => {
             let account = given.get(0)?;
             if given.optional::<BlockId>(1)? == Some(BlockId::pending()) {
@@ -146,10 +152,14 @@ pub fn call(node: &mut Node, method: &str, parameters: &Value) -> Result<Value, 
         }
         "eth_getCode" => {
             let view = node.view(given.block(node, 1)?);
-            match view.account(given.get(0)?).unwrap_or_default().code_hash {
-                KECCAK_EMPTY => Ok(json!("0x")),
-                hash => json(view.code(hash).original_bytes()),
-            }
+            json(code(&view, view.account(given.get(0)?).unwrap_or_default().code_hash))
+        }
+        // Balance, nonce and code at once: whoever forks the chain asks for them.
+        "eth_getAccountInfo" => {
+            let view = node.view(given.block(node, 1)?);
+            let account = view.account(given.get(0)?).unwrap_or_default();
+            let code = code(&view, account.code_hash);
+            json(AccountInfo { balance: account.balance, nonce: account.nonce, code })
         }
         "eth_getStorageAt" => {
             let view = node.view(given.block(node, 2)?);
@@ -275,6 +285,14 @@ pub fn call(node: &mut Node, method: &str, parameters: &Value) -> Result<Value, 
             }
         }
         _ => Err(Fault::unknown_method(method)),
+    }
+}
+
+/// Code as it was deployed.
+fn code(view: &View<'_>, hash: B256) -> Bytes {
+    match hash {
+        KECCAK_EMPTY => Bytes::new(),
+        hash => view.code(hash).original_bytes(),
     }
 }
 

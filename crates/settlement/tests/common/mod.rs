@@ -4,7 +4,7 @@
 pub mod anvil;
 pub mod venue;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use alloy::{
     primitives::{Address, B256, Bytes, U256, keccak256},
@@ -141,4 +141,18 @@ pub async fn drive(poster: &mut Poster, chain: &Chain) -> Vec<Progress> {
         progress.push(step);
     }
     panic!("the poster does not come to an end: {:?}", &progress[progress.len() - 10..]);
+}
+
+/// Steps until nothing is left to do, where another process makes the blocks.
+pub async fn post(poster: &mut Poster) -> Vec<Progress> {
+    let mut progress = Vec::new();
+    for _ in 0..200 {
+        let step = poster.step().await.expect("a step");
+        if step == Progress::Idle {
+            return progress;
+        }
+        progress.push(step);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it does not come to an end: {progress:?}");
 }

@@ -15,8 +15,9 @@ use holdfast_exchange::{
     sequencer::Sequencer,
 };
 use holdfast_protocol::{
-    AccountGenesis, AccountId, Deployment as Venue, Genesis, KeyGenesis, MarketGenesis, Price, SecretKey, TimeMs,
-    publication::{Progress, digest_word},
+    AccountGenesis, AccountId, Batch, Deployment as Venue, Genesis, KeyGenesis, MarketGenesis, Price, SecretKey,
+    TimeMs,
+    publication::{Progress, commitment, digest_word},
 };
 use holdfast_settlement::{
     Client, Error, Follower, Poster,
@@ -36,8 +37,8 @@ pub const START: u64 = 1_700_000_000_000;
 pub const SEGMENT_KEY: B256 = B256::repeat_byte(0x11);
 pub const DAY: u64 = 86_400;
 
-/// Returns the bytes that it is given to verify: they are the statement.
-fn verifier() -> Bytes {
+/// A stand-in for the verifier: returns the bytes that it is given to verify, which are the statement.
+pub fn believer() -> Bytes {
     // PUSH2 256, PUSH1 68, PUSH0, CALLDATACOPY, PUSH2 256, PUSH0, RETURN, behind what copies it.
     let code = [0x61, 1, 0, 0x60, 68, 0x5f, 0x37, 0x61, 1, 0, 0x5f, 0xf3];
     [&[0x60, code.len() as u8, 0x80, 0x60, 9, 0x3d, 0x39, 0x3d, 0xf3], &code[..]].concat().into()
@@ -85,6 +86,74 @@ pub fn genesis(chain_id: u64, vault: Address) -> Genesis {
     }
 }
 
+/// A batch that is closed, and the state after it.
+pub struct Closed {
+    pub batch: Batch,
+    pub publication: Publication,
+    pub root: Digest,
+    pub time: TimeMs,
+    /// Of the bridge.
+    pub opening: Bytes,
+}
+
+impl Closed {
+    /// The batch of all that the venue has carried out since the last one.
+    pub fn new(venue: &mut Sequencer) -> Self {
+        let (batch, root) = venue.close_batch();
+        let time = TimeMs::new(venue.engine().system().time).expect("a time");
+        let publication = Publication::of(&batch, time);
+        let opening = open_bridge(venue.engine().tree()).into();
+        Self { batch, publication, root, time, opening }
+    }
+
+    /// As the circuit evaluates it, at the point of data that are committed to like this.
+    pub fn digest(&self, commitment: &B256) -> Digest {
+        let z = point(commitment, &self.publication.chain).expect("a digest");
+        Progress::end(&self.batch, z).digest(self.time)
+    }
+
+    pub fn in_calldata(&self) -> Digest {
+        self.digest(&commitment(&self.publication.words))
+    }
+}
+
+/// What a proof says.
+#[derive(Clone)]
+pub struct Statement {
+    pub root_old: B256,
+    pub root_new: B256,
+    pub first: u64,
+    pub last: u64,
+    pub start: u64,
+    pub end: u64,
+    pub data: B256,
+    pub segment_key: B256,
+}
+
+impl Statement {
+    /// What is true of one batch, of this digest, after a final state.
+    pub fn of(closed: &Closed, digest: &Digest, root: &Digest, time: u64) -> Self {
+        let number = closed.publication.batch;
+        Self {
+            root_old: digest_word(root),
+            root_new: digest_word(&closed.root),
+            first: number,
+            last: number,
+            start: time,
+            end: closed.time.get(),
+            data: digest_word(&compress(&Digest::default(), digest)),
+            segment_key: SEGMENT_KEY,
+        }
+    }
+
+    /// As the verifier returns it, and so as the stand-in for it takes it.
+    pub fn encode(&self) -> Vec<u8> {
+        let Self { root_old, root_new, first, last, start, end, data, segment_key } = *self;
+        let word = |number: u64| U256::from(number);
+        ((root_old, root_new, word(first), word(last), word(start)), (word(end), data, segment_key)).abi_encode_params()
+    }
+}
+
 pub struct Settled {
     pub chain: Chain,
     pub operator: Client,
@@ -112,7 +181,7 @@ impl Settled {
         let token = create_token(&wallet).await.expect("a token");
         let reader = create_reader(&wallet).await.expect("a reader");
         let (verifier, segment_key) = match key {
-            None => (create(&wallet, "verifier", verifier()).await.expect("a verifier"), SEGMENT_KEY),
+            None => (create(&wallet, "verifier", believer()).await.expect("a verifier"), SEGMENT_KEY),
             Some((key, segment_key)) => {
                 let made = create_verifier(&wallet, key.data_contracts(), key.commitment.into()).await;
                 (made.expect("a verifier"), segment_key)
@@ -172,12 +241,11 @@ impl Settled {
 
     /// Closes a batch, commits it, and makes it final.
     pub async fn settle(&mut self, carrier: Carrier) {
-        let (batch, root) = self.venue.close_batch();
-        let time = TimeMs::new(self.venue.engine().system().time).expect("a time");
-        let publication = Publication::of(&batch, time);
+        let closed = Closed::new(&mut self.venue);
+        let publication = &closed.publication;
         let options = Options { carrier, ..Options::default() };
         let mut poster = Poster::open(self.operator.clone(), self.folder.path(), options).expect("it opens");
-        poster.commit(&publication).expect("it is taken");
+        poster.commit(publication).expect("it is taken");
         self.chain.set_mining(Mining::Asked);
         drive(&mut poster, &self.chain).await;
 
@@ -192,27 +260,20 @@ impl Settled {
         assert_eq!(commit.blobs > 0, carrier == Carrier::Blobs);
         let z = point(&commit.commitment, &publication.chain).expect("a digest");
         let progress = match carrier {
-            Carrier::Blobs => Progress::end(&batch, z),
-            _ => Progress::end_in_calldata(&batch),
+            Carrier::Blobs => Progress::end(&closed.batch, z),
+            _ => Progress::end_in_calldata(&closed.batch),
         };
-        let digest = progress.digest(time);
+        let digest = progress.digest(closed.time);
         assert_eq!((progress.z, digest_word(&digest)), (z, commit.digest));
 
-        let number = U256::from(batch.header.number);
-        let statement = (
-            (digest_word(&self.root), digest_word(&root), number, number, U256::from(START)),
-            (U256::from(time.get()), digest_word(&compress(&Digest::default(), &digest)), SEGMENT_KEY),
-        );
-        let finality = Finality {
-            last: publication.batch,
-            proof: statement.abi_encode_params(),
-            opening: open_bridge(self.venue.engine().tree()),
-        };
+        let statement = Statement::of(&closed, &digest, &self.root, START);
+        let finality =
+            Finality { last: publication.batch, proof: statement.encode(), opening: closed.opening.to_vec() };
         poster.finalise(&finality).expect("it is taken");
         drive(&mut poster, &self.chain).await;
         self.chain.set_mining(Mining::Immediate);
         assert_eq!(self.operator.batch_final().await.expect("an answer"), publication.batch);
-        assert_eq!(self.operator.root().await.expect("an answer"), digest_word(&root));
-        self.root = root;
+        assert_eq!(self.operator.root().await.expect("an answer"), digest_word(&closed.root));
+        self.root = closed.root;
     }
 }

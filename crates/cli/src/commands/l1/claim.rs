@@ -62,7 +62,7 @@ impl Shown for Claimed {
 /// If nothing is due, or the venue is not in order.
 pub async fn run(access: &Access, signing: &Signing, options: &Options, ui: Ui) -> Result<Claimed> {
     let Options { sources, owner, all } = options;
-    let ethereum = Ethereum::open(access, ui).await?;
+    let ethereum = Ethereum::open_to_leave(access, ui).await?;
     let mut purse = ethereum.purse(signing).await?;
     let (owner, at) = (whose(*owner, &purse), ethereum.at.clone());
     let runs = ethereum.ask("runs of withdrawals", at.rollup, &IRollup::runsCall {}).await?;

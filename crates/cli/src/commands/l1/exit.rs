@@ -106,7 +106,7 @@ impl Shown for Left {
 ///
 /// If there is no such account, or the venue is not in order.
 pub async fn run(access: &Access, signing: &Signing, options: &Options, ui: Ui) -> Result<Left> {
-    let ethereum = Ethereum::open(access, ui).await?;
+    let ethereum = Ethereum::open_to_leave(access, ui).await?;
     let (watcher, report) = ethereum.rebuilt(&options.sources).await?;
     let rebuilt = watcher.rebuilt();
     let exits = exits(&ethereum, rebuilt, options)?;

@@ -72,7 +72,11 @@ impl Shown for Forced {
 ///
 /// If the venue is not in order, the owner has no account, or the inbox would refuse it.
 pub async fn run(access: &Access, signing: &Signing, what: &What, ui: Ui) -> Result<Forced> {
-    let ethereum = Ethereum::open(access, ui).await?;
+    // A key is for who stays; all else can be a part of leaving.
+    let ethereum = match what {
+        What::Register { .. } => Ethereum::open(access, ui).await?,
+        _ => Ethereum::open_to_leave(access, ui).await?,
+    };
     if ethereum.checked.frozen {
         return Err(unexpected("the venue", "one that serves", "a frozen one").advise("leave it with `holdfast exit`"));
     }

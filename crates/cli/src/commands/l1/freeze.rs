@@ -99,7 +99,7 @@ impl Shown for Freeze {
 ///
 /// If it may not be frozen.
 pub async fn run(access: &Access, signing: &Signing, check: bool, ui: Ui) -> Result<Freeze> {
-    let ethereum = Ethereum::open(access, ui).await?;
+    let ethereum = Ethereum::open_to_leave(access, ui).await?;
     let mut stand = stand(&ethereum).await?;
     let checked = checked_text(&ethereum);
     if check {

@@ -54,6 +54,7 @@ pub struct Metrics {
     vault: Number,
     liabilities: Family<Kind, Number>,
     frozen: Gauge,
+    council_ready: Gauge,
     alarms: Family<Kind, Gauge>,
     pub endpoint_errors: Counter,
     pub webhook_failures: Counter,
@@ -76,6 +77,7 @@ impl Metrics {
             vault: Number::default(),
             liabilities: Family::default(),
             frozen: Gauge::default(),
+            council_ready: Gauge::default(),
             alarms: Family::default(),
             endpoint_errors: Counter::default(),
             webhook_failures: Counter::default(),
@@ -107,6 +109,11 @@ impl Metrics {
         registry.register("vault_units", "What the vault holds, in quote units", self.vault.clone());
         registry.register("liabilities_units", "What the venue owes, in quote units", self.liabilities.clone());
         registry.register("frozen", "1 if the venue is frozen", self.frozen.clone());
+        registry.register(
+            "council_ready_timestamp_seconds",
+            "From when on what the council has approved can be carried out, the first of it; 0 if there is nothing",
+            self.council_ready.clone(),
+        );
         registry.register("alarms", "Alarms of now, by kind", self.alarms.clone());
         registry.register("endpoint_errors", "Looks that failed", self.endpoint_errors.clone());
         registry.register("webhook_failures", "POSTs that failed", self.webhook_failures.clone());
@@ -139,6 +146,11 @@ impl Metrics {
             self.liabilities.get_or_create(&Kind { kind }).set(amount(text));
         }
         self.frozen.set(i64::from(report.frozen));
+        let ready = report.alarms.iter().filter_map(|alarm| match alarm {
+            Alarm::Proposal { ready_at, .. } => Some(*ready_at),
+            _ => None,
+        });
+        self.council_ready.set(number(ready.min().unwrap_or(0)));
         self.alarms(&report.alarms);
     }
 

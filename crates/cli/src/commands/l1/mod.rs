@@ -475,9 +475,12 @@ pub(crate) fn whose(owner: Option<Address>, purse: &crate::l1::Purse<'_>) -> Add
 /// What was checked before anything was done, in a line.
 pub(crate) fn checked_text(ethereum: &Ethereum) -> String {
     let checked = &ethereum.checked;
-    let key = match checked.key_commitment {
-        Some(_) => "code and key of the contracts are those of this program",
-        None => "proofs are NOT verified (--unproven)",
+    let key = match (checked.replaced, checked.key_commitment) {
+        (Some(verifier), _) => format!(
+            "the council has REPLACED the verifier, or its key: {verifier} says what is final, and this program cannot check it"
+        ),
+        (None, Some(_)) => "code and key of the contracts are those of this program".into(),
+        (None, None) => "proofs are NOT verified (--unproven)".into(),
     };
     format!("chain {}, vault {}; {key}", checked.chain_id, ethereum.at.vault)
 }

@@ -162,7 +162,7 @@ pub async fn refund(
     owner: Option<Address>,
     ui: Ui,
 ) -> Result<Refunded> {
-    let ethereum = Ethereum::open(access, ui).await?;
+    let ethereum = Ethereum::open_to_leave(access, ui).await?;
     let at = ethereum.at.clone();
     if !ethereum.checked.frozen {
         let error = unexpected("the venue", "a frozen one", "one that serves");

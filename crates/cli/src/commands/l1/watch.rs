@@ -80,6 +80,7 @@ impl Shown for Verified {
         let proofs = match (self.proofs_verified, *batch_final) {
             (false, _) => "proofs NOT verified (--unproven)",
             (true, 0) => "no proof to verify yet",
+            (true, _) if self.checked.replaced.is_some() => "every proof verified up to the other verifier's",
             (true, _) => "every proof verified",
         };
         let mut rows = vec![
@@ -108,7 +109,7 @@ impl Shown for Verified {
             ("time", ui::seconds(self.seconds)),
         ];
         for alarm in &self.report.alarms {
-            rows.push(("alarm", format!("{} {alarm}", bad(alarm.kind()))));
+            rows.push(("alarm", format!("{} {}", bad(alarm.kind()), spoken(alarm))));
         }
         let verdict = if self.ok {
             format!("{}: the state follows from what was published, and the vault holds what is owed", good("in order"))
@@ -127,6 +128,14 @@ impl Shown for Verified {
 fn shown(units: &str, decimals: u32) -> String {
     let units = units.parse().unwrap_or_default();
     ui::shown(&crate::l1::units_text(units, decimals))
+}
+
+/// An alarm in words; a time in seconds also as people read it.
+fn spoken(alarm: &Alarm) -> String {
+    match alarm {
+        Alarm::Proposal { ready_at, .. } => format!("{alarm} (that is {})", moment(*ready_at)),
+        _ => alarm.to_string(),
+    }
 }
 
 fn inbox_text(report: &Report) -> String {
@@ -178,7 +187,7 @@ pub async fn run(access: &Access, options: &Options, ui: Ui) -> Result<bool> {
         eprintln!("metrics: http://{address}/metrics");
     }
     let webhook = options.webhook.as_deref().map(|url| Webhook::start(url, Arc::clone(&metrics))).transpose()?;
-    let ethereum = Ethereum::open(access, ui).await?;
+    let ethereum = Ethereum::open_to_leave(access, ui).await?;
     let mut teller = Teller::new(&ethereum, options, webhook)?;
     let mut watcher = ethereum.watcher(&options.sources).await?;
     let (mut last, mut seen, mut blind) = (None, Instant::now(), Vec::new());
@@ -360,13 +369,13 @@ impl<'a> Teller<'a> {
             "kind": alarm.kind(),
             "breach": alarm.is_breach(),
             "alarm": alarm,
-            "text": alarm.to_string(),
+            "text": spoken(alarm),
         });
         // With --once the report has all of them.
         if self.json && !self.once {
             ui::line(&told.to_string());
         } else if !self.json {
-            eprintln!("{} {} {alarm}", moment(self.time), ui::bad_on_stderr("alarm:"));
+            eprintln!("{} {} {}", moment(self.time), ui::bad_on_stderr("alarm:"), spoken(alarm));
         }
         if let Some(webhook) = &self.webhook {
             webhook.tell(told);
