@@ -21,7 +21,7 @@ usage: cargo xtask <task> [arguments]
                  cargo xtask bench engine --binance capture.jsonl.gz
                  cargo xtask bench prove --input bitstamp.log.xz --batch 16384 --accounts 100
   recursion      proves a small chain down to the last proof, and compares the bundled key with the source (some minutes);
-                 `recursion bless` writes the key and the sample proof anew
+                 `recursion bless` writes the key, the sample proof and the recorded venue's proof anew
   compact        the feature `compact`: lints, and its tests, with real proofs over a first proof of few queries and with parameters of the
                  tests' own (9 GiB, half an hour of processor time); `compact bless` writes the contracts' proof, key and generated source
                  anew (then npm run build in contracts/), `compact full` takes the first proof of 100 bits too (20 GiB, some hours)
@@ -117,9 +117,14 @@ fn recursion(rest: &[String]) -> Result<(), String> {
     };
     let mut environment = vec![("RUSTFLAGS", "-C target-cpu=native")];
     environment.extend(bless.then_some(("HOLDFAST_BLESS", "1")));
-    let base = ["test", "--release", "--locked", "--package", "holdfast-prover", "--test", "recursion"];
-    let arguments: Vec<&str> = base.into_iter().chain(["--", "--ignored", "--nocapture"]).collect();
-    cargo(&arguments, &environment)
+    let tests = |package, test| {
+        let base = ["test", "--release", "--locked", "--package", package, "--test", test];
+        let arguments: Vec<&str> = base.into_iter().chain(["--", "--ignored", "--nocapture"]).collect();
+        cargo(&arguments, &environment)
+    };
+    tests("holdfast-prover", "recursion")?;
+    // Its proof is verified with the bundled key, so that it comes after it.
+    if bless { tests("holdfast-operator", "recorded") } else { Ok(()) }
 }
 
 fn compact(rest: &[String]) -> Result<(), String> {

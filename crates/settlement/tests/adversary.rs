@@ -8,7 +8,7 @@ use alloy::{
     rpc::types::TransactionReceipt,
 };
 use common::{
-    drive,
+    refused,
     venue::{Closed, DAY, START, Settled, Statement, account},
 };
 use holdfast_crypto::Digest;
@@ -19,11 +19,10 @@ use holdfast_protocol::{
     publication::{commitment, digest_of},
 };
 use holdfast_settlement::{
-    Error, Poster, Result,
+    Result,
     contracts::IRollup,
-    embedded::Mining,
     follower::Event,
-    poster::{Carrier, Options},
+    poster::Carrier,
     publication::{Publication, forced},
 };
 
@@ -72,10 +71,7 @@ impl Venue {
     }
 
     async fn commit(&self, publication: &Publication) -> Result<TransactionReceipt> {
-        let Publication { batch, chain, time, .. } = *publication;
-        let call = IRollup::commitCall { batch: U256::from(batch), chain, time, words: publication.bytes() };
-        let operator = &self.settled.operator;
-        operator.wallet.order("a batch", operator.at.rollup, &call, U256::ZERO).await
+        self.settled.commit(publication).await
     }
 
     /// What is true of a batch after the final ones.
@@ -84,9 +80,7 @@ impl Venue {
     }
 
     async fn finalise(&mut self, statement: &Statement, opening: &Bytes) -> Result<()> {
-        let call = IRollup::finaliseCall { proof: statement.encode().into(), opening: opening.clone() };
-        let operator = &self.settled.operator;
-        operator.wallet.order("a proof", operator.at.rollup, &call, U256::ZERO).await?;
+        self.settled.finalise(statement.encode(), opening).await?;
         self.root = digest_of(&statement.root_new).expect("a digest");
         self.time = statement.end;
         Ok(())
@@ -115,14 +109,6 @@ impl Venue {
 
 fn units(number: u64) -> U256 {
     U256::from(number)
-}
-
-fn refused<T>(result: Result<T>, why: &str) {
-    match result {
-        Ok(_) => panic!("expected {why}, and it was let in"),
-        Err(Error::Reverted { reason, .. }) => assert!(reason.contains(why), "expected {why}, got {reason}"),
-        Err(error) => assert!(error.to_string().contains(why), "expected {why}, got {error}"),
-    }
 }
 
 /// The operator goes on, but for one entry: nothing becomes final without it, and after a week everybody goes.
@@ -208,20 +194,7 @@ async fn his_data_do_not_match_the_proof() {
         drop(former);
         for wrong in [changed, longer] {
             let snapshot = venue.settled.chain.snapshot();
-            let options = Options { carrier, ..Options::default() };
-            let folder = tempfile::tempdir().expect("a temporary directory");
-            let mut poster = Poster::open(venue.settled.operator.clone(), folder.path(), options).expect("it opens");
-            poster.commit(&wrong).expect("it is taken");
-            venue.settled.chain.set_mining(Mining::Asked);
-            drive(&mut poster, &venue.settled.chain).await;
-            venue.settled.chain.set_mining(Mining::Immediate);
-            let step = venue.settled.follower.catch_up().await.expect("it follows");
-            let commit = step.events.into_iter().find_map(|located| match located.event {
-                Event::Committed(commit) => Some(commit),
-                _ => None,
-            });
-            let commit = commit.expect("it is committed");
-            assert_eq!(commit.blobs > 0, carrier == Carrier::Blobs);
+            let commit = venue.settled.post(&wrong, carrier).await;
             // The proof is made at the point that was committed to, and also at that of the true data.
             for commitment in [commit.commitment, commitment(&closed.publication.words)] {
                 let statement = venue.statement(&closed, &closed.digest(&commitment));

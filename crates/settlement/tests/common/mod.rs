@@ -12,7 +12,7 @@ use alloy::{
     sol_types::SolValue,
 };
 use holdfast_settlement::{
-    Client, Follower, Poster, Publication,
+    Client, Error, Follower, Poster, Publication, Result,
     blobs::{Blobs, FromTransactions},
     client::Wallet,
     contracts::{Deployment, create},
@@ -123,6 +123,16 @@ pub fn proof(last: u64) -> holdfast_settlement::journal::Finality {
         last,
         proof: (U256::from(last), B256::from(root)).abi_encode_params(),
         opening: vec![1, 2, 3],
+    }
+}
+
+/// That something is refused, and why.
+#[track_caller]
+pub fn refused<T>(result: Result<T>, why: &str) {
+    match result {
+        Ok(_) => panic!("expected {why}, and it was let in"),
+        Err(Error::Reverted { reason, .. }) => assert!(reason.contains(why), "expected {why}, got {reason}"),
+        Err(error) => assert!(error.to_string().contains(why), "expected {why}, got {error}"),
     }
 }
 

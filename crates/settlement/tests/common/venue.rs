@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alloy::{
     primitives::{Address, B256, Bytes, U256},
+    rpc::types::TransactionReceipt,
     signers::local::PrivateKeySigner,
     sol_types::SolValue,
 };
@@ -20,12 +21,14 @@ use holdfast_protocol::{
     publication::{Progress, commitment, digest_word},
 };
 use holdfast_settlement::{
-    Client, Error, Follower, Poster,
+    Client, Error, Follower, Poster, Result,
     blobs::FromTransactions,
     client::Wallet,
-    contracts::{Deployment, Opened, Parameters, create, create_reader, create_token, create_verifier, deploy, plan},
-    embedded::{Chain, Mining},
-    follower::{Cursor, Event},
+    contracts::{
+        Deployment, IRollup, Opened, Parameters, create, create_reader, create_token, create_verifier, deploy, plan,
+    },
+    embedded::{Chain, Config, Mining},
+    follower::{Commit, Cursor, Event},
     journal::Finality,
     poster::{Carrier, Options},
     publication::{Publication, forced, point},
@@ -167,17 +170,18 @@ pub struct Settled {
 impl Settled {
     /// With a stand-in for the verifier, which believes everything.
     pub async fn new() -> Self {
-        Self::made(None).await
+        Self::made(super::config(), signer(0), None).await
     }
 
     /// With the verifier of this key, and the segments' key.
     pub async fn proven(key: &Export, segment_key: B256) -> Self {
-        Self::made(Some((key, segment_key))).await
+        Self::made(super::config(), signer(0), Some((key, segment_key))).await
     }
 
-    async fn made(key: Option<(&Export, B256)>) -> Self {
-        let chain = Chain::new(super::config());
-        let wallet = Wallet::embedded(&chain, signer(0)).await.expect("it answers");
+    /// On a chain like this, by this deployer, who operates it.
+    pub async fn made(config: Config, deployer: PrivateKeySigner, key: Option<(&Export, B256)>) -> Self {
+        let chain = Chain::new(config);
+        let wallet = Wallet::embedded(&chain, deployer).await.expect("it answers");
         let token = create_token(&wallet).await.expect("a token");
         let reader = create_reader(&wallet).await.expect("a reader");
         let (verifier, segment_key) = match key {
@@ -239,6 +243,43 @@ impl Settled {
         served
     }
 
+    /// Commits to data in calldata, whatever they are.
+    pub async fn commit(&self, publication: &Publication) -> Result<TransactionReceipt> {
+        let Publication { batch, chain, time, .. } = *publication;
+        let call = IRollup::commitCall { batch: U256::from(batch), chain, time, words: publication.bytes() };
+        self.operator.wallet.order("a batch", self.operator.at.rollup, &call, U256::ZERO).await
+    }
+
+    /// Commits to data by a poster of its own, and gives what was committed. The follower is at the end of the chain.
+    pub async fn post(&mut self, publication: &Publication, carrier: Carrier) -> Commit {
+        let options = Options { carrier, ..Options::default() };
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let mut poster = Poster::open(self.operator.clone(), folder.path(), options).expect("it opens");
+        poster.commit(publication).expect("it is taken");
+        self.chain.set_mining(Mining::Asked);
+        drive(&mut poster, &self.chain).await;
+        self.chain.set_mining(Mining::Immediate);
+        let commit = self.committed().await;
+        assert_eq!(commit.blobs > 0, carrier == Carrier::Blobs);
+        commit
+    }
+
+    /// What was committed since the follower last looked.
+    async fn committed(&mut self) -> Commit {
+        let step = self.follower.catch_up().await.expect("it follows");
+        let commit = step.events.into_iter().find_map(|located| match located.event {
+            Event::Committed(commit) => Some(commit),
+            _ => None,
+        });
+        commit.expect("it was committed")
+    }
+
+    /// Hands in a proof, whatever it is.
+    pub async fn finalise(&self, proof: impl Into<Bytes>, opening: &Bytes) -> Result<TransactionReceipt> {
+        let call = IRollup::finaliseCall { proof: proof.into(), opening: opening.clone() };
+        self.operator.wallet.order("a proof", self.operator.at.rollup, &call, U256::ZERO).await
+    }
+
     /// Closes a batch, commits it, and makes it final.
     pub async fn settle(&mut self, carrier: Carrier) {
         let closed = Closed::new(&mut self.venue);
@@ -250,12 +291,7 @@ impl Settled {
         drive(&mut poster, &self.chain).await;
 
         // Who proves the batch takes its point from what was committed.
-        let step = self.follower.catch_up().await.expect("it follows");
-        let commit = step.events.into_iter().find_map(|located| match located.event {
-            Event::Committed(commit) => Some(commit),
-            _ => None,
-        });
-        let commit = commit.expect("it was committed");
+        let commit = self.committed().await;
         assert_eq!(commit.words.as_ref(), Ok(&publication.words));
         assert_eq!(commit.blobs > 0, carrier == Carrier::Blobs);
         let z = point(&commit.commitment, &publication.chain).expect("a digest");
