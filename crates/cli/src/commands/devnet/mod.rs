@@ -74,7 +74,8 @@ Examples:
 Every proof is real: finality takes some minutes, and some 6 GB of memory. While it runs, other commands reach the
 embedded chain, and act as users and strangers do:
   holdfast watch --venue net/venue.json --l1 http://127.0.0.1:8545 --once
-  holdfast deposit --venue net/venue.json --l1 http://127.0.0.1:8545 --key mine.key --amount 100
+  holdfast deposit --venue net/venue.json --l1 http://127.0.0.1:8545 --key net/user.key --amount 100
+  holdfast withdraw --venue net/venue.json --l1 http://127.0.0.1:8545 --key net/user.key --amount 40
 
 With --l1, the key needs ether for the contracts and for the traders, who are given some; it is told how much if it is
 too little. Without --token, a test token is deployed, of which anybody may have any amount. Stopped at any time and

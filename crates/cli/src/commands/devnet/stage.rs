@@ -40,6 +40,9 @@ use crate::{
 
 const SETUP: &str = "devnet.json";
 pub const VENUE: &str = "venue.json";
+/// Of the embedded chain: a private key that has ether and tokens, and is nobody's yet.
+const USER_KEY: &str = "user.key";
+const USER: &str = "user";
 const VERSION: u32 = 1;
 /// Seconds after which the embedded chain makes a block if nobody sends anything.
 const BLOCK_SECONDS: u64 = 12;
@@ -77,6 +80,18 @@ pub struct Setup {
 
 fn file_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> Error + 'a {
     move |source| Error::file(action, path, source)
+}
+
+/// Writes a file that its owner alone can read, all of it or nothing.
+fn write_secret(out: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let (path, temporary) = (out.join(name), out.join("devnet.tmp"));
+    let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary);
+    let written = file.and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(file_error("write", &temporary))?;
+    fs::rename(&temporary, &path).map_err(file_error("write", &path))
 }
 
 impl Setup {
@@ -135,15 +150,7 @@ impl Setup {
     }
 
     fn save(&self, out: &Path) -> Result<()> {
-        let (path, temporary) = (out.join(SETUP), out.join("devnet.tmp"));
-        let bytes = serde_json::to_vec_pretty(self).expect("it serialises");
-        let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary);
-        let written = file.and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.sync_all()
-        });
-        written.map_err(file_error("write", &temporary))?;
-        fs::rename(&temporary, &path).map_err(file_error("write", &path))
+        write_secret(out, SETUP, &serde_json::to_vec_pretty(self).expect("it serialises"))
     }
 
     /// An Ethereum key for one of the devnet's purposes.
@@ -181,8 +188,9 @@ impl Stage {
                 let signer = setup.signer("operator")?;
                 let traders: Vec<Address> =
                     (0..setup.accounts).map(|trader| Ok(setup.trader(trader)?.address())).collect::<Result<_>>()?;
+                let others = [signer.address(), setup.signer(USER)?.address()];
                 let config = Config { timestamp: seconds_now(), step: 1, ..Config::default() };
-                let chain = Chain::new(config.rich(traders.into_iter().chain([signer.address()])));
+                let chain = Chain::new(config.rich(traders.into_iter().chain(others)));
                 let wallet = Wallet::embedded(&chain, signer).await?;
                 (Some(chain.clone()), chain.provider(), wallet)
             }
@@ -253,6 +261,18 @@ impl Stage {
             self.setup.forced = true;
             self.setup.save(&self.out)?;
         }
+        if self.chain.is_some() {
+            self.welcome(told).await?;
+        }
+        Ok(())
+    }
+
+    /// A key with ether and tokens, for whoever wants to act as a user of the embedded chain.
+    async fn welcome(&self, told: &mut Told) -> Result<()> {
+        let signer = self.setup.signer(USER)?;
+        self.operator.mint(signer.address(), U256::from(self.deposit)).await?;
+        write_secret(&self.out, USER_KEY, format!("{}\n", to_hex(signer.to_bytes().as_slice())).as_bytes())?;
+        told.note(format!("a key with ether and tokens, for you: {}", self.out.join(USER_KEY).display()));
         Ok(())
     }
 
