@@ -123,31 +123,42 @@ contract RollupProof {
         assert(!_rollup.frozen());
     }
 
-    /// @dev From any state with two runs: whatever is given as a payout of one of them.
-    function check_aPayoutIsPaidOnce(uint256 run, uint256 end, uint256 account, uint256 amount, bytes32 headBefore)
-        external
-    {
+    struct Due {
+        uint256 from;
+        uint256 to;
+        bytes32 head;
+    }
+
+    function _due(uint256 run) private view returns (Due memory due) {
+        (due.from, due.to, due.head) = _rollup.unpaid(run);
+    }
+
+    function _same(Due memory left, Due memory right) private pure returns (bool) {
+        return left.from == right.from && left.to == right.to && left.head == right.head;
+    }
+
+    /// @dev From any state with two runs: whatever is given as a payout of one of them, with whatever number.
+    function check_aPayoutIsPaidOnce(uint256 run, uint256 end, IRollup.Payout memory payout) external {
         _make();
         SVM.enableSymbolicStorage(address(_rollup));
         VM.assume(_rollup.runs() == 2 && run < 2);
-        (uint256 from, uint256 to, bytes32 head) = _rollup.unpaid(run);
-        (uint256 otherFrom, uint256 otherTo, bytes32 otherHead) = _rollup.unpaid(1 - run);
-        VM.assume(from <= to && to < 1 << 30);
+        Due memory due = _due(run);
+        Due memory other = _due(1 - run);
+        VM.assume(due.from <= due.to && due.to < 1 << 30);
         IRollup.Payout[] memory payouts = new IRollup.Payout[](1);
-        payouts[0] = IRollup.Payout(account, amount, headBefore);
+        payouts[0] = payout;
         _rollup.pay(run, end, payouts);
-        (uint256 fromAfter, uint256 toAfter, bytes32 headAfter) = _rollup.unpaid(run);
-        (uint256 otherFromAfter, uint256 otherToAfter, bytes32 otherHeadAfter) = _rollup.unpaid(1 - run);
-        assert(otherFromAfter == otherFrom && otherToAfter == otherTo && otherHeadAfter == otherHead);
+        Due memory left = _due(run);
+        assert(_same(_due(1 - run), other));
         // By its number it was paid before: nothing happens.
-        if (end > to) {
-            assert(fromAfter == from && toAfter == to && headAfter == head && _others.credits() == 0);
+        if (end > due.to) {
+            assert(_same(left, due) && _others.credits() == 0);
             return;
         }
         // It was unpaid, the last of its run, and what the head says; it is paid, and nothing else is.
-        assert(from < to && fromAfter == from && toAfter == to - 1);
-        assert(head == Cells.absorb(headBefore, Cells.payout(account, amount), to - 1));
-        assert(headAfter == (toAfter == from ? bytes32(0) : headBefore));
-        assert(_others.credits() == 1 && _others.credited() == amount);
+        assert(due.from < due.to && left.from == due.from && left.to == due.to - 1);
+        assert(due.head == Cells.absorb(payout.headBefore, Cells.payout(payout.account, payout.amount), due.to - 1));
+        assert(left.head == (left.to == due.from ? bytes32(0) : payout.headBefore));
+        assert(_others.credits() == 1 && _others.credited() == payout.amount);
     }
 }
