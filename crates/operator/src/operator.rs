@@ -67,6 +67,8 @@ struct Closed {
     batch: Arc<Batch>,
     root: holdfast_crypto::Digest,
     time: TimeMs,
+    /// Entries of the inbox that are carried out at its end.
+    consumed: u64,
     publication: Publication,
 }
 
@@ -146,9 +148,12 @@ pub struct Operator {
     served: Vec<Instruction>,
     payouts: Vec<Payout>,
     payout_head: B256,
-    /// Payouts of the closed batches; and the contract's bound of those of one, or of batches that become final at once.
-    payouts_closed: usize,
+    /// Withdrawals of the open batch that a session key has signed; and the contract's bound of those of one, or of batches that become final at once. (One that Ethereum asked for has its entry
+    /// beside the bound.)
+    signed_open: u64,
     run_max: u64,
+    /// The last closed batch has left out entries of the inbox that were there: they are served before anything else, in batches of their own.
+    left_out: bool,
     closed: BTreeMap<u64, Closed>,
     fills: u64,
     opened: Option<Instant>,
@@ -170,6 +175,7 @@ struct Past<'a> {
     payouts: &'a mut Vec<Payout>,
     payout_head: &'a mut B256,
     fills: &'a mut u64,
+    signed: &'a mut u64,
     orders: &'a mut dyn Orders,
 }
 
@@ -181,6 +187,7 @@ impl Past<'_> {
         if let (Command::Withdraw(withdraw), Outcome::Accepted) = (&instruction.command, outcome) {
             let (account, amount) = (withdraw.account, withdraw.amount.get());
             self.payouts.push(Payout { account, amount, head_before: *self.payout_head });
+            *self.signed += u64::from(!instruction.is_forced());
         }
         *self.payout_head = digest_word(&engine.store().session(limits::BRIDGE, PAYOUT_PLACE).head);
         let filled = engine.events().iter().filter(|event| matches!(event, EngineEvent::Filled { .. }));
@@ -202,12 +209,14 @@ impl Operator {
         let poster = Poster::open(client.clone(), &path.join("poster"), poster_options)?;
         let (finished, run_max) = (client.batch_final().await?, client.run_max().await?);
 
-        let (mut served, mut payouts, mut payout_head, mut fills) = (Vec::new(), Vec::new(), B256::ZERO, 0);
+        let (mut served, mut payouts, mut payout_head) = (Vec::new(), Vec::new(), B256::ZERO);
+        let (mut fills, mut signed_open) = (0, 0);
         let mut past = Past {
             served: &mut served,
             payouts: &mut payouts,
             payout_head: &mut payout_head,
             fills: &mut fills,
+            signed: &mut signed_open,
             orders: orders.as_mut(),
         };
         let mut engine = Engine::new(genesis)?;
@@ -227,8 +236,7 @@ impl Operator {
         }
         let behind = Error::Behind { path: path.to_owned(), expected: handed, got: number };
         let start = start.ok_or(behind)?;
-        *past.fills = 0;
-        let payouts_closed = past.payouts.len();
+        (*past.fills, *past.signed) = (0, 0);
         let mut sequencer = Sequencer::new(engine);
         for entry in records.reopen(number + 1)? {
             let (instruction, outcome) = match entry {
@@ -259,8 +267,9 @@ impl Operator {
             served,
             payouts,
             payout_head,
-            payouts_closed,
+            signed_open,
             run_max,
+            left_out: false,
             closed,
             fills,
             opened,
@@ -273,6 +282,7 @@ impl Operator {
             broken: false,
         };
         this.follow().await?;
+        this.left_out = this.has_left_out().await?;
         // What was on disk, and not yet in the poster's hands, when the operator was last stopped.
         let committed = this.client.batch_committed().await?;
         for (_, closed) in this.closed.range(committed + 1..) {
@@ -346,7 +356,9 @@ impl Operator {
     async fn round(&mut self) -> Result<()> {
         self.follow().await?;
         self.serve()?;
-        self.take_orders()?;
+        if !self.left_out {
+            self.take_orders()?;
+        }
         if self.is_due() {
             self.close()?;
         }
@@ -412,12 +424,25 @@ impl Operator {
         Ok(())
     }
 
-    /// Carries out what the inbox has.
+    /// Whether the last closed batch, if it is not final, has left out an entry that was there at its end.
+    async fn has_left_out(&self) -> Result<bool> {
+        let Some((_, closed)) = self.closed.last_key_value() else { return Ok(false) };
+        let Some(&(block, _)) = self.seen.entries.get(&closed.consumed) else { return Ok(false) };
+        Ok(self.follower.time_of(block).await? * 1_000 <= closed.time.get())
+    }
+
+    /// Carries out what the inbox has. Where that takes several batches, the first of them may leave out entries that are due, and becomes final with the others only: so none of these others takes
+    /// withdrawals, which would make too many with those of the first.
     fn serve(&mut self) -> Result<()> {
         while self.has_room() {
             let next = self.engine().store().session_of(INBOX).sequence;
-            let Some(&(_, instruction)) = self.seen.entries.get(&u64::from(next)) else { return Ok(()) };
-            if self.is_full() {
+            let Some(&(_, instruction)) = self.seen.entries.get(&u64::from(next)) else {
+                if std::mem::take(&mut self.left_out) && !self.sequencer.instructions().is_empty() {
+                    self.close()?;
+                }
+                return Ok(());
+            };
+            if self.sequencer.instructions().len() >= self.options.batch_commands {
                 self.close()?;
                 continue;
             }
@@ -473,8 +498,8 @@ impl Operator {
         let entries: Vec<Entry> = done.iter().map(|(entry, ..)| *entry).collect();
         self.records.append(number, &entries)?;
         self.opened.get_or_insert_with(Instant::now);
-        let Self { served, payouts, payout_head, fills, orders, sequencer, .. } = self;
-        let mut past = Past { served, payouts, payout_head, fills, orders: orders.as_mut() };
+        let Self { served, payouts, payout_head, fills, signed_open: signed, orders, sequencer, .. } = self;
+        let mut past = Past { served, payouts, payout_head, fills, signed, orders: orders.as_mut() };
         done.iter().try_for_each(|(_, instruction, outcome)| past.take(sequencer.engine(), instruction, *outcome))
     }
 
@@ -489,10 +514,9 @@ impl Operator {
         commands > 0 && self.has_room() && (self.is_full() || old || self.orders_ended)
     }
 
-    /// Whether the batch has as many commands, or payouts, as it may.
+    /// Whether the batch has as many commands, or signed withdrawals, as it may.
     fn is_full(&self) -> bool {
-        let payouts = (self.payouts.len() - self.payouts_closed) as u64;
-        self.sequencer.instructions().len() >= self.options.batch_commands || payouts >= self.run_max
+        self.sequencer.instructions().len() >= self.options.batch_commands || self.signed_open >= self.run_max
     }
 
     /// Ends the batch at Ethereum's time, and hands it to the poster.
@@ -531,8 +555,9 @@ impl Operator {
             root: digest_word(root).to_string(),
             time: publication.time,
         });
+        self.left_out = self.seen.entries.contains_key(&closed.consumed);
         self.closed.insert(number, closed);
-        self.payouts_closed = self.payouts.len();
+        self.signed_open = 0;
         self.opened = None;
         Ok(())
     }
@@ -653,7 +678,8 @@ impl Closed {
         let time = TimeMs::new(engine.system().time).map_err(|error| Error::Session(error.to_string()))?;
         let publication = Publication::of(&batch, time);
         debug_assert!(digest_of(&publication.chain).is_some(), "what was hashed here is a digest");
-        Ok(Self { batch: Arc::new(batch), root: engine.root(), time, publication })
+        let consumed = engine.store().session_of(INBOX).sequence.into();
+        Ok(Self { batch: Arc::new(batch), root: engine.root(), time, consumed, publication })
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts from the state of this engine. So many payouts at most become final at once.
+    /// Starts from the state of this engine. So many signed withdrawals at most become final at once.
     pub fn start(engine: Engine, prove: Box<dyn Prove>, run_max: u64) -> Result<Self> {
         let idle: Idle = Arc::new(Mutex::new(Some(prove)));
         let (batches_in, batches) = channel();
@@ -120,7 +120,7 @@ fn run(
     };
     let watch = Watch { stop: &stopped, tell: &tell };
     let mut queue: VecDeque<Committed> = VecDeque::new();
-    let (mut proven, mut payouts): (Vec<Committed>, u64) = (Vec::new(), 0);
+    let (mut proven, mut signed): (Vec<Committed>, u64) = (Vec::new(), 0);
     let (mut root_old, mut time_old) = (engine.root(), engine.system().time);
     loop {
         queue.extend(batches.try_iter());
@@ -143,11 +143,11 @@ fn run(
                 let (expected, got) = (digest_to_hex(&committed.root), digest_to_hex(&engine.root()));
                 return Err(Error::Root { batch: committed.number(), expected, got });
             }
-            payouts += committed.payouts();
+            signed += committed.signed_withdrawals();
             proven.push(committed);
             queue.extend(batches.try_iter());
         }
-        let fits = |next: &Committed| proven.len() < STRETCH_MAX && payouts + next.payouts() <= run_max;
+        let fits = |next: &Committed| proven.len() < STRETCH_MAX && signed + next.signed_withdrawals() <= run_max;
         if queue.front().is_some_and(fits) {
             continue;
         }
@@ -162,6 +162,6 @@ fn run(
         tell(Event::LastProof { first, last, bytes: proof.len() as u64, seconds });
         let _sent = given.send(Given::Last(Finality { last, proof, opening: open_bridge(engine.tree()) }));
         (root_old, time_old) = (engine.root(), engine.system().time);
-        (proven, payouts) = (Vec::new(), 0);
+        (proven, signed) = (Vec::new(), 0);
     }
 }
