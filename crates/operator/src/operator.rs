@@ -20,7 +20,7 @@ use holdfast_protocol::{
 use holdfast_settlement::{
     Client, Follower, Poster, Publication,
     contracts::IRollup,
-    follower::{Event as L1, Located},
+    follower::{self, Event as L1, Located},
     poster::{self, Carrier, Progress, Task},
     publication::{digest_of, forced, point},
 };
@@ -37,6 +37,8 @@ const UNPOSTED_MAX: u64 = 64;
 const PAYOUTS_MAX: usize = 64;
 /// Transactions of the poster in one step, on a chain that mines at once.
 const POSTS_MAX: usize = 256;
+/// How long Ethereum lets an entry of the inbox wait before a batch must have it, and how long after its end a batch can be committed.
+const DAY_SECONDS: u64 = 86_400;
 /// The session key with which the operator signs the time.
 const TIME_KEY: u32 = 0;
 const PAYOUT_PLACE: u32 = limits::PAYOUTS;
@@ -80,11 +82,38 @@ struct Payout {
     head_before: B256,
 }
 
+/// A batch as it was committed.
+#[derive(Debug, Clone, Copy)]
+struct Posted {
+    block: u64,
+    chain: B256,
+    commitment: B256,
+    digest: B256,
+}
+
+/// Batches that were taken back, as they were committed.
+#[derive(Debug)]
+struct Removal {
+    block: u64,
+    last: u64,
+    commits: BTreeMap<u64, Posted>,
+}
+
+/// What the prover was given of a batch: it is proven like this, or anew.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    block: u64,
+    digest: B256,
+    leaves_due: bool,
+}
+
 /// What the contracts have said, each with its block, so that it can be taken back.
 #[derive(Debug, Default)]
 struct Seen {
     entries: BTreeMap<u64, (u64, Instruction)>,
-    commits: BTreeMap<u64, (u64, B256, B256)>,
+    /// Those that stand.
+    commits: BTreeMap<u64, Posted>,
+    removals: Vec<Removal>,
     /// By batch: block, and payouts up to it.
     finals: BTreeMap<u64, (u64, u64)>,
     paid: BTreeMap<u64, u64>,
@@ -100,6 +129,29 @@ pub struct Parts {
     pub follower: Follower,
     pub orders: Box<dyn Orders>,
     pub prove: Box<dyn Prove>,
+}
+
+impl Seen {
+    /// Forgets what was said from this block on.
+    fn undo(&mut self, from: u64) {
+        let Self { entries, commits, removals, finals, paid } = self;
+        while let Some(mut removal) = removals.pop_if(|removal| removal.block >= from) {
+            commits.retain(|_, posted| posted.block < removal.block);
+            commits.append(&mut removal.commits);
+        }
+        entries.retain(|_, (block, _)| *block < from);
+        commits.retain(|_, posted| posted.block < from);
+        finals.retain(|_, (block, _)| *block < from);
+        paid.retain(|_, block| *block < from);
+    }
+
+    fn committed(&self) -> u64 {
+        self.commits.last_key_value().map_or(0, |(&batch, _)| batch)
+    }
+
+    fn finished(&self) -> u64 {
+        self.finals.last_key_value().map_or(0, |(&batch, _)| batch)
+    }
 }
 
 /// Where an operator stands.
@@ -163,6 +215,8 @@ pub struct Operator {
     /// The last batch that the prover was given; and where its proofs end, from that on behind which it began.
     given: u64,
     proven: BTreeSet<u64>,
+    /// What it was given, or had proven before, of batches that are not final.
+    shown: BTreeMap<u64, Shown>,
     paying: BTreeSet<u64>,
     told: Vec<Event>,
     /// After an error in the middle of a change, nothing may go on.
@@ -277,16 +331,23 @@ impl Operator {
             worker,
             given: handed,
             proven: BTreeSet::from([handed]),
+            shown: BTreeMap::new(),
             paying: BTreeSet::new(),
             told: Vec::new(),
             broken: false,
         };
         this.follow().await?;
         this.left_out = this.has_left_out().await?;
-        // What was on disk, and not yet in the poster's hands, when the operator was last stopped.
-        let committed = this.client.batch_committed().await?;
-        for (_, closed) in this.closed.range(committed + 1..) {
-            this.poster.commit(&closed.publication)?;
+        // Proofs from before a removal may be of what was removed.
+        if this.seen.removals.iter().any(|removal| removal.last > finished) && handed > finished {
+            this.start_anew()?;
+        }
+        // What was on disk, and not yet in the poster's hands, when the operator was last stopped; and what it has to commit again, should it be removed.
+        let (committed, kept) = (this.client.batch_committed().await?, this.poster.kept()?);
+        for (number, closed) in &this.closed {
+            if *number > committed || !kept.contains(number) {
+                this.poster.commit(&closed.publication)?;
+            }
         }
         this.told.clear();
         Ok(this)
@@ -310,7 +371,7 @@ impl Operator {
         let (finished, payouts) = last(&self.seen.finals).unwrap_or_default();
         Status {
             batches: self.engine().system().batches.into(),
-            committed: self.seen.commits.last_key_value().map_or(0, |(&batch, _)| batch),
+            committed: self.seen.committed(),
             finished,
             open_commands: self.sequencer.instructions().len() as u64,
             inbox: self.seen.entries.last_key_value().map_or(0, |(&index, _)| index + 1),
@@ -355,6 +416,9 @@ impl Operator {
 
     async fn round(&mut self) -> Result<()> {
         self.follow().await?;
+        self.start_anew_behind_others()?;
+        self.start_anew_behind_changes().await?;
+        self.assert_in_time().await?;
         self.serve()?;
         if !self.left_out {
             self.take_orders()?;
@@ -362,29 +426,54 @@ impl Operator {
         if self.is_due() {
             self.close()?;
         }
-        let idle = self.post().await?;
+        // A proof that the contract does not take keeps nothing from being proven: what takes its place may be.
+        let posted = match self.post().await {
+            Err(error) if !error.is_passing() => return Err(error),
+            posted => posted,
+        };
         self.prove().await?;
-        if idle { self.pay().await } else { Ok(()) }
+        if posted? { self.pay().await } else { Ok(()) }
     }
 
     /// What the contracts have said since.
     async fn follow(&mut self) -> Result<()> {
         let step = self.follower.catch_up().await?;
         if let Some(from) = step.undone_from() {
-            let Seen { entries, commits, finals, paid } = &mut self.seen;
-            entries.retain(|_, (block, _)| *block < from);
-            commits.retain(|_, (block, ..)| *block < from);
-            finals.retain(|_, (block, _)| *block < from);
-            paid.retain(|_, block| *block < from);
+            self.seen.undo(from);
             self.paying.clear();
         }
         for located in step.events {
             self.hear(located)?;
         }
+        self.assert_ours(u64::MAX)?;
         if let Some(block) = self.follower.cursor().next().checked_sub(1) {
             self.now = self.follower.time_of(block).await? * 1_000;
         }
         Ok(())
+    }
+
+    /// What is committed up to this batch, and was not removed, is what is here.
+    fn assert_ours(&self, last: u64) -> Result<()> {
+        for (&batch, closed) in self.closed.range(..=last) {
+            if let Some(posted) = self.seen.commits.get(&batch)
+                && closed.publication.chain != posted.chain
+            {
+                let (expected, got) = (closed.publication.chain.to_string(), posted.chain.to_string());
+                return Err(Error::Foreign { batch, expected, got });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be committed ended less than a day ago: after that, Ethereum does not take it.
+    async fn assert_in_time(&mut self) -> Result<()> {
+        let next = self.seen.committed() + 1;
+        let Some(time) = self.closed.get(&next).map(|closed| closed.time.get()) else { return Ok(()) };
+        // It may be committed in a block that is not deep enough to be followed.
+        if time + DAY_SECONDS * 1_000 >= self.now || self.client.batch_committed().await? >= next {
+            return Ok(());
+        }
+        Err(Error::TooLate { batch: next, time, path: self.path() })
     }
 
     fn hear(&mut self, Located { block, event, .. }: Located) -> Result<()> {
@@ -399,21 +488,21 @@ impl Operator {
                 self.seen.entries.insert(index, (block, instruction));
             }
             L1::Committed(commit) => {
-                if let Some(closed) = self.closed.get(&commit.batch)
-                    && closed.publication.chain != commit.chain
-                {
-                    let (expected, got) = (closed.publication.chain.to_string(), commit.chain.to_string());
-                    return Err(Error::Foreign { batch: commit.batch, expected, got });
-                }
-                self.seen.commits.insert(commit.batch, (block, commit.commitment, commit.digest));
+                let follower::Commit { batch, chain, commitment, digest, .. } = commit;
+                self.seen.commits.insert(batch, Posted { block, chain, commitment, digest });
                 self.told.push(Event::Committed { batch: commit.batch, blobs: commit.blobs });
             }
             L1::Final { batch, payouts, .. } => {
+                self.assert_ours(batch)?;
                 self.seen.finals.insert(batch, (block, payouts));
                 self.closed.retain(|&number, _| number > batch);
                 self.told.push(Event::Final { batch });
             }
-            L1::Removed { first, last } => return Err(Error::Removed { first, last }),
+            L1::Removed { first, last } => {
+                let commits = self.seen.commits.split_off(&first);
+                self.seen.removals.push(Removal { block, last, commits });
+                self.told.push(Event::Removed { first, last });
+            }
             L1::Paid { index, .. } => {
                 self.seen.paid.insert(index, block);
                 self.paying.remove(&index);
@@ -504,8 +593,7 @@ impl Operator {
     }
 
     fn has_room(&self) -> bool {
-        let committed = self.seen.commits.last_key_value().map_or(0, |(&batch, _)| batch);
-        u64::from(self.engine().system().batches).saturating_sub(committed) < UNPOSTED_MAX
+        u64::from(self.engine().system().batches).saturating_sub(self.seen.committed()) < UNPOSTED_MAX
     }
 
     fn is_due(&self) -> bool {
@@ -587,22 +675,29 @@ impl Operator {
     async fn prove(&mut self) -> Result<()> {
         self.follow().await?;
         self.start_anew_behind_others()?;
-        let Some(worker) = &mut self.worker else { return Ok(()) };
-        while let Some(&(_, commitment, digest)) = self.seen.commits.get(&(self.given + 1))
-            && let Some(closed) = self.closed.get(&(self.given + 1))
+        self.start_anew_behind_changes().await?;
+        let mut number = self.given + 1;
+        while let Some(&Posted { block, commitment, digest, .. }) = self.seen.commits.get(&number)
+            && self.closed.contains_key(&number)
         {
-            let number = self.given + 1;
-            let chain = closed.publication.chain;
-            let z = point(&commitment, &chain).unwrap_or(U256::ZERO);
-            let committed = Committed { batch: Arc::clone(&closed.batch), z, time: closed.time, root: closed.root };
+            let leaves_due = self.leaves_due(number, block).await?;
+            let closed = &self.closed[&number];
+            let z = point(&commitment, &closed.publication.chain).unwrap_or(U256::ZERO);
+            let Closed { time, root, .. } = *closed;
+            let committed = Committed { batch: Arc::clone(&closed.batch), z, time, root, leaves_due };
             let expected = digest_word(&committed.digest());
             if digest != expected {
                 let (expected, got) = (expected.to_string(), digest.to_string());
                 return Err(Error::Foreign { batch: number, expected, got });
             }
-            worker.take(committed);
+            if let Some(worker) = &self.worker {
+                worker.take(committed);
+            }
+            self.shown.insert(number, Shown { block, digest, leaves_due });
             self.given = number;
+            number += 1;
         }
+        let Some(worker) = &mut self.worker else { return Ok(()) };
         for given in worker.given()? {
             match given {
                 Given::Event(event) => self.told.push(event),
@@ -618,10 +713,47 @@ impl Operator {
 
     /// If somebody else has made batches final, in other stretches than those of this prover, what it has begun does not fit any more.
     fn start_anew_behind_others(&mut self) -> Result<()> {
-        let Some((&finished, _)) = self.seen.finals.last_key_value() else { return Ok(()) };
+        let finished = self.seen.finished();
         if self.proven.contains(&finished) || self.proven.first() > Some(&finished) {
             return Ok(());
         }
+        self.start_anew()?;
+        self.told.push(Event::ProvenByOthers { batch: finished });
+        Ok(())
+    }
+
+    /// If batches were committed again, after a removal or a reorganisation, and in another way than before, what was proven of them does not fit any more.
+    async fn start_anew_behind_changes(&mut self) -> Result<()> {
+        let finished = self.seen.finished();
+        self.shown.retain(|&batch, _| batch > finished);
+        for batch in finished + 1..=self.given {
+            let Some(&Posted { block, digest, .. }) = self.seen.commits.get(&batch) else { return Ok(()) };
+            let shown = self.shown.get(&batch).copied();
+            if shown.is_some_and(|shown| shown.block == block && shown.digest == digest) {
+                continue;
+            }
+            let leaves_due = self.leaves_due(batch, block).await?;
+            if shown.is_some_and(|shown| (shown.digest, shown.leaves_due) != (digest, leaves_due)) {
+                self.start_anew()?;
+                self.told.push(Event::CommittedOtherwise { batch });
+                return Ok(());
+            }
+            self.shown.insert(batch, Shown { block, digest, leaves_due });
+        }
+        Ok(())
+    }
+
+    /// Whether a batch that was committed in this block leaves out an entry of the inbox that was due then.
+    async fn leaves_due(&mut self, batch: u64, block: u64) -> Result<bool> {
+        let left = self.closed.get(&batch).and_then(|closed| self.seen.entries.get(&closed.consumed));
+        let Some(&(appended, _)) = left.filter(|(appended, _)| *appended < block) else { return Ok(false) };
+        let (appended, committed) = (self.follower.time_of(appended).await?, self.follower.time_of(block).await?);
+        Ok(appended + DAY_SECONDS < committed)
+    }
+
+    /// Lets the prover begin behind the last final batch again. What it has proven before, and what is the same, is still there.
+    fn start_anew(&mut self) -> Result<()> {
+        let finished = self.seen.finished();
         let Some(worker) = self.worker.take() else { return Ok(()) };
         let prove = worker.end().ok_or_else(|| Error::Prover("it did not come back".into()))?;
         self.poster.forget_proofs()?;
@@ -634,7 +766,7 @@ impl Operator {
         self.worker = Some(Worker::start(engine, prove, self.run_max)?);
         self.given = finished;
         self.proven = BTreeSet::from([finished]);
-        self.told.push(Event::ProvenByOthers { batch: finished });
+        self.shown.clear();
         Ok(())
     }
 

@@ -32,6 +32,8 @@ pub struct Committed {
     pub time: TimeMs,
     /// The state's after it.
     pub root: Digest,
+    /// It leaves out an entry of the inbox that was due when it was committed: no proof may end with it.
+    pub leaves_due: bool,
 }
 
 impl Committed {
