@@ -10,7 +10,7 @@ use std::{
 use alloy_primitives::{B256, U256};
 use holdfast_exchange::{Engine, Event as EngineEvent, Refusal, sequencer::Sequencer};
 use holdfast_protocol::{
-    AccountId, Batch, Command, Genesis, Instruction, KeyIndex, Outcome, Request, SecretKey, Time, TimeMs,
+    AccountId, Batch, Command, Genesis, Instruction, KeyIndex, Outcome, Request, SecretKey, Time, TimeMs, Withdraw,
     authority::Session,
     batch::BATCH_NUMBER_MAX,
     command::INBOX,
@@ -26,7 +26,7 @@ use holdfast_settlement::{
 };
 
 use crate::{
-    Asked, Committed, Error, Event, Orders, Prove, Result,
+    Asked, Committed, Error, Event, Orders, Prove, Refused, Result,
     records::{Entry, Records},
     worker::{Given, Worker},
 };
@@ -49,6 +49,8 @@ pub struct Options {
     pub batch_commands: usize,
     /// or when it was open for so long.
     pub batch_age: Duration,
+    /// Units below which no signed withdrawal is taken: each one that becomes final costs whoever pays it, and those who are paid after it.
+    pub withdraw_min: u128,
     pub carrier: Carrier,
     pub poster: poster::Options,
 }
@@ -58,6 +60,7 @@ impl Default for Options {
         Self {
             batch_commands: 1 << 14,
             batch_age: Duration::from_secs(60),
+            withdraw_min: 1,
             carrier: Carrier::Cheapest,
             poster: poster::Options::default(),
         }
@@ -567,6 +570,13 @@ impl Operator {
     }
 
     fn submit(&mut self, request: &Request) -> Result<()> {
+        let least = self.options.withdraw_min;
+        if let Command::Withdraw(Withdraw { amount, .. }) = &request.instruction.command
+            && amount.get() < least
+        {
+            let refused = Refused::WithdrawalSmall { least, got: amount.get() };
+            return self.orders.refused(request, refused).map_err(Error::Orders);
+        }
         if self.is_full() {
             self.close()?;
         }
@@ -577,7 +587,7 @@ impl Operator {
                 let outcome = self.sequencer.submit(request)?;
                 self.carried_out(&[(Entry::Signed(*request), request.instruction, outcome)])
             }
-            Err(refusal) => self.orders.refused(request, refusal).map_err(Error::Orders),
+            Err(refusal) => self.orders.refused(request, refusal.into()).map_err(Error::Orders),
         }
     }
 

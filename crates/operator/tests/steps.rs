@@ -19,9 +19,10 @@ use alloy::{
     sol_types::SolValue,
 };
 use common::venue::{DAY, SEGMENT_KEY, START, Settled, account, genesis};
-use holdfast_exchange::{Engine, Refusal};
+use holdfast_exchange::Engine;
 use holdfast_operator::{
-    Asked, Committed, Error, Event, Operator, Options, Orders, Parts, Prove, Queue, QueueEnd, Result, Stretch, Watch,
+    Asked, Committed, Error, Event, Operator, Options, Orders, Parts, Prove, Queue, QueueEnd, Refused, Result, Stretch,
+    Watch,
 };
 use holdfast_protocol::{
     Amount, Command, Instruction, KeyIndex, MarketId, Outcome, Place, Price, Request, SecretKey, SelfTrade, Side, Size,
@@ -363,8 +364,8 @@ impl Orders for Unplugged {
         Ok(())
     }
 
-    fn refused(&mut self, request: &Request, refusal: Refusal) -> std::result::Result<(), String> {
-        Err(format!("{request:?}: {refusal}"))
+    fn refused(&mut self, request: &Request, refused: Refused) -> std::result::Result<(), String> {
+        Err(format!("{:?}: {refused}", request.instruction.command))
     }
 }
 
@@ -438,6 +439,24 @@ async fn what_is_due_after_an_outage_becomes_final_together() {
     let status = operator.status();
     assert_eq!((status.payouts, status.paid), (3_100, 3_100));
     assert_eq!(stage.report().await.alarms, []);
+}
+
+/// Withdrawals of dust are not taken; the owner can have Ethereum ask for them.
+#[tokio::test]
+async fn dust_is_withdrawn_by_ethereum_alone() {
+    let mut stage = Stage::new(Options { withdraw_min: 100, ..options(Carrier::Calldata, 100) }).await;
+    let (enough, dust) = (stage.withdraw(0, 100), stage.withdraw(0, 99));
+    let mut operator = stage.open_with(&[enough, dust], StandIn).await;
+    stage.traders[0].client.withdraw(U256::from(99)).await.expect("a withdrawal");
+    settle(&mut operator).await;
+    assert_eq!(operator.engine().store().session_of(enough.instruction.session()).sequence, enough.sequence + 1);
+    assert_eq!((operator.status().payouts, operator.status().paid), (2, 2));
+    assert_eq!(stage.report().await.claimable, "199");
+    operator.end();
+    let dust = Box::new(Unplugged(vec![stage.withdraw(1, 99)]));
+    let mut operator = stage.open_of(stage.folder.path(), dust, Box::new(StandIn)).await.expect("it opens");
+    let error = operator.step().await.expect_err("whoever asked is told");
+    assert!(error.to_string().contains("a withdrawal of 99 units: this operator takes none below 100"), "{error}");
 }
 
 /// Says what is not so.
@@ -555,7 +574,11 @@ async fn a_foreign_batch_that_was_removed_is_no_obstacle() {
     operator.end();
     stage.operator.remove(1).await.expect("they are removed");
     let (_, first) = first_batch(&stage);
-    let foreign = Publication { chain: B256::with_last_byte(1), ..Publication::of(&first.batch, first.time) };
+    let mut foreign = holdfast_protocol::Batch::clone(&first.batch);
+    foreign.instructions.truncate(1);
+    foreign.outcomes.truncate(1);
+    foreign.seals.clear();
+    let foreign = Publication::of(&foreign, first.time);
     let folder = tempfile::tempdir().expect("a temporary directory");
     let mut poster = Poster::open(stage.operator.clone(), folder.path(), poster::Options::default()).expect("it opens");
     poster.commit(&foreign).expect("it is taken");
