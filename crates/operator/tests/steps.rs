@@ -381,26 +381,30 @@ fn closed(told: &[Event]) -> Vec<(u64, u64)> {
 /// A batch has as many signed withdrawals as may become final at once, also after a restart; what Ethereum asks for goes beside them.
 #[tokio::test]
 async fn a_batch_full_of_withdrawals_takes_forced_ones() {
-    let mut stage = Stage::new(options(Carrier::Calldata, 5_000)).await;
-    let most = stage.operator.run_max().await.expect("an answer");
-    let signed: Vec<Request> = (0..most + 100).map(|_| stage.withdraw(0, 1)).collect();
-    let (first, rest) = signed.split_at(most as usize);
-    let orders = Box::new(Unplugged(first.to_vec()));
-    let mut operator = stage.open_of(stage.folder.path(), orders, Box::new(StandIn)).await.expect("it opens");
-    let error = operator.step().await.expect_err("it has no power");
-    assert!(matches!(error, Error::Orders(_)), "{error}");
-    operator.end();
-    for _ in 0..50 {
-        stage.traders[1].client.withdraw(U256::from(1)).await.expect("a withdrawal");
+    // Full when it is stopped, or soon after.
+    for short in [0, 10] {
+        let mut stage = Stage::new(options(Carrier::Calldata, 5_000)).await;
+        let most = stage.operator.run_max().await.expect("an answer");
+        let signed: Vec<Request> = (0..most + 100).map(|_| stage.withdraw(0, 1)).collect();
+        let before = most - short;
+        let (first, rest) = signed.split_at(before as usize);
+        let orders = Box::new(Unplugged(first.to_vec()));
+        let mut operator = stage.open_of(stage.folder.path(), orders, Box::new(StandIn)).await.expect("it opens");
+        let error = operator.step().await.expect_err("it has no power");
+        assert!(matches!(error, Error::Orders(_)), "{error}");
+        operator.end();
+        for _ in 0..50 {
+            stage.traders[1].client.withdraw(U256::from(1)).await.expect("a withdrawal");
+        }
+        let mut operator = stage.open_with(rest, StandIn).await;
+        let entries = 3 * u64::from(TRADERS);
+        assert_eq!(operator.status().open_commands, entries + before);
+        let told = settle(&mut operator).await;
+        assert_eq!(closed(&told), [(entries + most + 50 + 1, entries + 50), (100 + 1, 0)]);
+        let status = operator.status();
+        assert_eq!((status.payouts, status.paid), (most + 150, most + 150));
+        assert_eq!(stage.report().await.alarms, []);
     }
-    let mut operator = stage.open_with(rest, StandIn).await;
-    let entries = 3 * u64::from(TRADERS);
-    assert_eq!(operator.status().open_commands, entries + most);
-    let told = settle(&mut operator).await;
-    assert_eq!(closed(&told), [(entries + most + 50 + 1, entries + 50), (100 + 1, 0)]);
-    let status = operator.status();
-    assert_eq!((status.payouts, status.paid), (most + 150, most + 150));
-    assert_eq!(stage.report().await.alarms, []);
 }
 
 /// Two days without the operator, in which more withdrawals are forced than may become final at once: they are due, so what is left out of the first batch becomes final with it, and nobody's signed
@@ -452,6 +456,8 @@ async fn dust_is_withdrawn_by_ethereum_alone() {
     assert_eq!(operator.engine().store().session_of(enough.instruction.session()).sequence, enough.sequence + 1);
     assert_eq!((operator.status().payouts, operator.status().paid), (2, 2));
     assert_eq!(stage.report().await.claimable, "199");
+    let (_, first) = first_batch(&stage);
+    assert_eq!((first.number(), first.signed_withdrawals()), (1, 1), "not what Ethereum asked for");
     operator.end();
     let dust = Box::new(Unplugged(vec![stage.withdraw(1, 99)]));
     let mut operator = stage.open_of(stage.folder.path(), dust, Box::new(StandIn)).await.expect("it opens");
@@ -543,10 +549,34 @@ async fn removed_batches_are_committed_again() {
 /// Batches that are committed again in another way have another digest: they are proven anew.
 #[tokio::test]
 async fn what_is_committed_otherwise_is_proven_anew() {
-    for (carrier, other) in [(Carrier::Calldata, Carrier::Blobs), (Carrier::Blobs, Carrier::Calldata)] {
+    for (carrier, other, stopped) in [
+        (Carrier::Calldata, Carrier::Blobs, false),
+        (Carrier::Blobs, Carrier::Calldata, false),
+        (Carrier::Calldata, Carrier::Blobs, true),
+    ] {
         let mut stage = Stage::new(options(carrier, 12)).await;
         let (mut operator, _, gate) = stage.open_committed().await;
         let last = operator.status().committed;
+        let running = if stopped {
+            // With a proof on its way, which is not mined.
+            stage.chain.set_mining(Mining::Asked);
+            gate.store(true, Ordering::Relaxed);
+            let proofs = stage.folder.path().join("poster/proofs");
+            for step in 0.. {
+                operator.step().await.expect("a step");
+                if std::fs::read_dir(&proofs).expect("a folder").next().is_some() {
+                    break;
+                }
+                assert!(step < STEPS_MAX, "{:?}", operator.status());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            operator.end();
+            stage.chain.drop_waiting();
+            stage.chain.set_mining(Mining::Immediate);
+            None
+        } else {
+            Some(operator)
+        };
         stage.operator.remove(1).await.expect("they are removed");
         let (_, first) = first_batch(&stage);
         let folder = tempfile::tempdir().expect("a temporary directory");
@@ -555,8 +585,12 @@ async fn what_is_committed_otherwise_is_proven_anew() {
         poster.commit(&Publication::of(&first.batch, first.time)).expect("it is taken");
         poster.run().await.expect("the contract takes it");
         gate.store(true, Ordering::Relaxed);
+        let mut operator = match running {
+            Some(operator) => operator,
+            None => stage.open_with(&[], StandIn).await,
+        };
         let told = settle(&mut operator).await;
-        assert!(told.contains(&Event::CommittedOtherwise { batch: 1 }), "{told:?}");
+        assert_eq!(told.contains(&Event::CommittedOtherwise { batch: 1 }), !stopped, "{told:?}");
         assert_eq!((operator.status().finished, operator.status().paid), (last, 1));
         operator.end();
         let mut operator = stage.open_with(&[], StandIn).await;
