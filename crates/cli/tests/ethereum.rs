@@ -19,7 +19,10 @@ use alloy::{
     signers::local::PrivateKeySigner,
     sol_types::SolCall,
 };
-use common::venue::{DAY, Settled, account, believer, genesis, member};
+use common::{
+    KEYS,
+    venue::{Closed, DAY, Settled, account, believer, genesis, member},
+};
 use holdfast_exchange::sequencer::Sequencer;
 use holdfast_protocol::SecretKey;
 use holdfast_settlement::{
@@ -27,7 +30,7 @@ use holdfast_settlement::{
     client::Wallet,
     contracts::{IProposals, create},
     embedded::http::Server,
-    poster::Carrier,
+    poster::{Carrier, Options, Poster},
 };
 use serde_json::{Value, json};
 
@@ -368,6 +371,46 @@ async fn a_frozen_venue_is_left() {
 }
 
 /// Takes POSTs, answers the first with an error and the others with 200, and gives their bodies.
+/// What the operator has committed, and nobody has proven, it takes back: at first, and when nobody has proven it for days.
+#[tokio::test]
+async fn the_operator_takes_batches_back() {
+    let mut place = Place::new().await;
+    place.trader(1, 9_000_000).await;
+    std::fs::write(place.path("key-0"), KEYS[0]).expect("it is written");
+    let error = place.refused(0, &["recall", "--from", "1"]);
+    assert!(error.contains("committed and not final, got 1, where all that is committed is final"), "{error}");
+    place.by(1, &["deposit", "--amount", "5"]);
+    place.settle().await;
+    let operator = place.settled.operator.clone();
+    let options = Options { carrier: Carrier::Calldata, ..Options::default() };
+    let mut poster = Poster::open(operator.clone(), &place.path("poster"), options).expect("it opens");
+    for _ in 0..3 {
+        poster.commit(&Closed::new(&mut place.settled.venue).publication).expect("it is taken");
+    }
+    poster.run().await.expect("they are committed");
+    for (key, from, expected) in [
+        (0, "1", "a batch that is committed and not final, 2 to 4, got 1"),
+        (0, "5", "a batch that is committed and not final, 2 to 4, got 5"),
+        (1, "3", "the key: expected the operator's, 0x"),
+    ] {
+        let error = place.refused(key, &["recall", "--from", from]);
+        assert!(error.contains(expected), "{error}");
+    }
+    assert_eq!(place.by(0, &["recall", "--from", "4", "--dry-run"])["transactions"][0]["hash"], Value::Null);
+    assert_eq!(operator.batch_committed().await.expect("an answer"), 4);
+    let said = place.said(0, &["recall", "--from", "4"]);
+    assert!(said.contains("4 to 4: taken back"), "{said}");
+    assert_eq!(operator.batch_committed().await.expect("an answer"), 3);
+
+    place.pass(7 * 3_600);
+    let error = place.refused(0, &["recall", "--from", "2"]);
+    assert!(error.contains("one whose proof may still come; it could be until 20"), "{error}");
+    place.pass(3 * DAY);
+    let gone = place.by(0, &["recall", "--from", "2"]);
+    assert_eq!((gone["first"].as_u64(), gone["last"].as_u64()), (Some(2), Some(3)));
+    assert_eq!(operator.batch_committed().await.expect("an answer"), 1);
+}
+
 fn receiver() -> (SocketAddr, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let address = listener.local_addr().expect("it has an address");

@@ -35,7 +35,7 @@ pub enum Error {
     #[error("entry {index} of the inbox is no instruction: {reason}")]
     Entry { index: u64, reason: String },
     #[error(
-        "batch {batch} was committed otherwise than it is here: expected {expected}, got {got}. Somebody else posts with the operator's key"
+        "batch {batch} was committed otherwise than it is here: expected {expected}, got {got}. Somebody else posts with the operator's key. What is not final can be taken back: `holdfast recall --from {batch}`"
     )]
     Foreign { batch: u64, expected: String, got: String },
     #[error(
@@ -43,9 +43,9 @@ pub enum Error {
     )]
     Frozen { batch: u64 },
     #[error(
-        "batches {first} to {last} were removed, by this operator or since no proof came within three days: they must be executed anew from batch {first} on"
+        "batch {batch} is not committed, or not any more, and ended more than a day ago (at {time} ms), so that Ethereum does not take it: move batches/{batch:06}.batch and those after it, open/ and poster/ out of {path}, and start again; the inbox is carried out anew then, and who has signed what was in them has to sign it anew"
     )]
-    Removed { first: u64, last: u64 },
+    TooLate { batch: u64, time: u64, path: PathBuf },
     #[error("batch {batch} leads to root {expected}, its proof's execution to {got}")]
     Root { batch: u64, expected: String, got: String },
     #[error("the operator's session key cannot sign: {0}")]

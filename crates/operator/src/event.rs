@@ -88,6 +88,15 @@ pub enum Event {
         amount: String,
         gas: u64,
     },
+    /// Committed batches were taken back; the poster commits them again.
+    Removed {
+        first: u64,
+        last: u64,
+    },
+    /// A batch was committed again in another way than before: what was proven behind the last final one is proven anew.
+    CommittedOtherwise {
+        batch: u64,
+    },
     /// Batches became final by somebody else's proof: what was proven here beyond is proven anew.
     ProvenByOthers {
         batch: u64,

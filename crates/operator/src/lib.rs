@@ -13,8 +13,8 @@
 //!
 //! Where requests come from is an [`Orders`], and what proves is a [`Prove`]; [`Prover`] is the real one.
 //!
-//! **What it cannot do.** A batch must be committed within 24 hours of its time, and proven within three days, or the contract takes it no more (`docs/SETTLEMENT.md`). Batches would then
-//! have to be executed anew from the last final one, with others' requests refused that they were told are accepted: this program says so and stops, and leaves it to its operator.
+//! **What it cannot do.** A batch must be committed within 24 hours of its time, also after it was removed, or the contract does not take it (`docs/SETTLEMENT.md`). It would then have to
+//! be executed anew with all behind it, with others' requests refused that they were told are accepted: this program says so and stops, and leaves it to its operator.
 
 #![allow(clippy::disallowed_types, reason = "only the deterministic crates must do without hash maps and clocks")]
 
@@ -29,5 +29,5 @@ mod worker;
 pub use error::{Error, Result};
 pub use event::Event;
 pub use operator::{Operator, Options, Parts, Status};
-pub use orders::{Asked, Orders, Queue, QueueEnd};
+pub use orders::{Asked, Orders, Queue, QueueEnd, Refused};
 pub use prove::{Committed, Prove, Prover, Stretch, Watch};

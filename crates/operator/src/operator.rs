@@ -10,7 +10,7 @@ use std::{
 use alloy_primitives::{B256, U256};
 use holdfast_exchange::{Engine, Event as EngineEvent, Refusal, sequencer::Sequencer};
 use holdfast_protocol::{
-    AccountId, Batch, Command, Genesis, Instruction, KeyIndex, Outcome, Request, SecretKey, Time, TimeMs,
+    AccountId, Batch, Command, Genesis, Instruction, KeyIndex, Outcome, Request, SecretKey, Time, TimeMs, Withdraw,
     authority::Session,
     batch::BATCH_NUMBER_MAX,
     command::INBOX,
@@ -20,13 +20,13 @@ use holdfast_protocol::{
 use holdfast_settlement::{
     Client, Follower, Poster, Publication,
     contracts::IRollup,
-    follower::{Event as L1, Located},
+    follower::{self, Event as L1, Located},
     poster::{self, Carrier, Progress, Task},
     publication::{digest_of, forced, point},
 };
 
 use crate::{
-    Asked, Committed, Error, Event, Orders, Prove, Result,
+    Asked, Committed, Error, Event, Orders, Prove, Refused, Result,
     records::{Entry, Records},
     worker::{Given, Worker},
 };
@@ -37,6 +37,8 @@ const UNPOSTED_MAX: u64 = 64;
 const PAYOUTS_MAX: usize = 64;
 /// Transactions of the poster in one step, on a chain that mines at once.
 const POSTS_MAX: usize = 256;
+/// How long Ethereum lets an entry of the inbox wait before a batch must have it, and how long after its end a batch can be committed.
+const DAY_SECONDS: u64 = 86_400;
 /// The session key with which the operator signs the time.
 const TIME_KEY: u32 = 0;
 const PAYOUT_PLACE: u32 = limits::PAYOUTS;
@@ -47,6 +49,8 @@ pub struct Options {
     pub batch_commands: usize,
     /// or when it was open for so long.
     pub batch_age: Duration,
+    /// Units below which no signed withdrawal is taken: each one that becomes final costs whoever pays it, and those who are paid after it.
+    pub withdraw_min: u128,
     pub carrier: Carrier,
     pub poster: poster::Options,
 }
@@ -56,6 +60,7 @@ impl Default for Options {
         Self {
             batch_commands: 1 << 14,
             batch_age: Duration::from_secs(60),
+            withdraw_min: 1,
             carrier: Carrier::Cheapest,
             poster: poster::Options::default(),
         }
@@ -67,6 +72,8 @@ struct Closed {
     batch: Arc<Batch>,
     root: holdfast_crypto::Digest,
     time: TimeMs,
+    /// Entries of the inbox that are carried out at its end.
+    consumed: u64,
     publication: Publication,
 }
 
@@ -78,11 +85,38 @@ struct Payout {
     head_before: B256,
 }
 
+/// A batch as it was committed.
+#[derive(Debug, Clone, Copy)]
+struct Posted {
+    block: u64,
+    chain: B256,
+    commitment: B256,
+    digest: B256,
+}
+
+/// Batches that were taken back, as they were committed.
+#[derive(Debug)]
+struct Removal {
+    block: u64,
+    last: u64,
+    commits: BTreeMap<u64, Posted>,
+}
+
+/// What the prover was given of a batch: it is proven like this, or anew.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    block: u64,
+    digest: B256,
+    leaves_due: bool,
+}
+
 /// What the contracts have said, each with its block, so that it can be taken back.
 #[derive(Debug, Default)]
 struct Seen {
     entries: BTreeMap<u64, (u64, Instruction)>,
-    commits: BTreeMap<u64, (u64, B256, B256)>,
+    /// Those that stand.
+    commits: BTreeMap<u64, Posted>,
+    removals: Vec<Removal>,
     /// By batch: block, and payouts up to it.
     finals: BTreeMap<u64, (u64, u64)>,
     paid: BTreeMap<u64, u64>,
@@ -98,6 +132,29 @@ pub struct Parts {
     pub follower: Follower,
     pub orders: Box<dyn Orders>,
     pub prove: Box<dyn Prove>,
+}
+
+impl Seen {
+    /// Forgets what was said from this block on.
+    fn undo(&mut self, from: u64) {
+        let Self { entries, commits, removals, finals, paid } = self;
+        while let Some(mut removal) = removals.pop_if(|removal| removal.block >= from) {
+            commits.retain(|_, posted| posted.block < removal.block);
+            commits.append(&mut removal.commits);
+        }
+        entries.retain(|_, (block, _)| *block < from);
+        commits.retain(|_, posted| posted.block < from);
+        finals.retain(|_, (block, _)| *block < from);
+        paid.retain(|_, block| *block < from);
+    }
+
+    fn committed(&self) -> u64 {
+        self.commits.last_key_value().map_or(0, |(&batch, _)| batch)
+    }
+
+    fn finished(&self) -> u64 {
+        self.finals.last_key_value().map_or(0, |(&batch, _)| batch)
+    }
 }
 
 /// Where an operator stands.
@@ -146,9 +203,12 @@ pub struct Operator {
     served: Vec<Instruction>,
     payouts: Vec<Payout>,
     payout_head: B256,
-    /// Payouts of the closed batches; and the contract's bound of those of one, or of batches that become final at once.
-    payouts_closed: usize,
+    /// Withdrawals of the open batch that a session key has signed; and the contract's bound of those of one, or of batches that become final at once. (One that Ethereum asked for has its entry
+    /// beside the bound.)
+    signed_open: u64,
     run_max: u64,
+    /// The last closed batch has left out entries of the inbox that were there: they are served before anything else, in batches of their own.
+    left_out: bool,
     closed: BTreeMap<u64, Closed>,
     fills: u64,
     opened: Option<Instant>,
@@ -158,6 +218,8 @@ pub struct Operator {
     /// The last batch that the prover was given; and where its proofs end, from that on behind which it began.
     given: u64,
     proven: BTreeSet<u64>,
+    /// What it was given, or had proven before, of batches that are not final.
+    shown: BTreeMap<u64, Shown>,
     paying: BTreeSet<u64>,
     told: Vec<Event>,
     /// After an error in the middle of a change, nothing may go on.
@@ -170,6 +232,7 @@ struct Past<'a> {
     payouts: &'a mut Vec<Payout>,
     payout_head: &'a mut B256,
     fills: &'a mut u64,
+    signed: &'a mut u64,
     orders: &'a mut dyn Orders,
 }
 
@@ -181,6 +244,7 @@ impl Past<'_> {
         if let (Command::Withdraw(withdraw), Outcome::Accepted) = (&instruction.command, outcome) {
             let (account, amount) = (withdraw.account, withdraw.amount.get());
             self.payouts.push(Payout { account, amount, head_before: *self.payout_head });
+            *self.signed += u64::from(!instruction.is_forced());
         }
         *self.payout_head = digest_word(&engine.store().session(limits::BRIDGE, PAYOUT_PLACE).head);
         let filled = engine.events().iter().filter(|event| matches!(event, EngineEvent::Filled { .. }));
@@ -202,12 +266,14 @@ impl Operator {
         let poster = Poster::open(client.clone(), &path.join("poster"), poster_options)?;
         let (finished, run_max) = (client.batch_final().await?, client.run_max().await?);
 
-        let (mut served, mut payouts, mut payout_head, mut fills) = (Vec::new(), Vec::new(), B256::ZERO, 0);
+        let (mut served, mut payouts, mut payout_head) = (Vec::new(), Vec::new(), B256::ZERO);
+        let (mut fills, mut signed_open) = (0, 0);
         let mut past = Past {
             served: &mut served,
             payouts: &mut payouts,
             payout_head: &mut payout_head,
             fills: &mut fills,
+            signed: &mut signed_open,
             orders: orders.as_mut(),
         };
         let mut engine = Engine::new(genesis)?;
@@ -227,8 +293,7 @@ impl Operator {
         }
         let behind = Error::Behind { path: path.to_owned(), expected: handed, got: number };
         let start = start.ok_or(behind)?;
-        *past.fills = 0;
-        let payouts_closed = past.payouts.len();
+        (*past.fills, *past.signed) = (0, 0);
         let mut sequencer = Sequencer::new(engine);
         for entry in records.reopen(number + 1)? {
             let (instruction, outcome) = match entry {
@@ -259,8 +324,9 @@ impl Operator {
             served,
             payouts,
             payout_head,
-            payouts_closed,
+            signed_open,
             run_max,
+            left_out: false,
             closed,
             fills,
             opened,
@@ -268,15 +334,23 @@ impl Operator {
             worker,
             given: handed,
             proven: BTreeSet::from([handed]),
+            shown: BTreeMap::new(),
             paying: BTreeSet::new(),
             told: Vec::new(),
             broken: false,
         };
         this.follow().await?;
-        // What was on disk, and not yet in the poster's hands, when the operator was last stopped.
-        let committed = this.client.batch_committed().await?;
-        for (_, closed) in this.closed.range(committed + 1..) {
-            this.poster.commit(&closed.publication)?;
+        this.left_out = this.has_left_out().await?;
+        // Proofs from before a removal may be of what was removed.
+        if this.seen.removals.iter().any(|removal| removal.last > finished) && handed > finished {
+            this.start_anew()?;
+        }
+        // What was on disk, and not yet in the poster's hands, when the operator was last stopped; and what it has to commit again, should it be removed.
+        let (committed, kept) = (this.client.batch_committed().await?, this.poster.kept()?);
+        for (number, closed) in &this.closed {
+            if *number > committed || !kept.contains(number) {
+                this.poster.commit(&closed.publication)?;
+            }
         }
         this.told.clear();
         Ok(this)
@@ -300,7 +374,7 @@ impl Operator {
         let (finished, payouts) = last(&self.seen.finals).unwrap_or_default();
         Status {
             batches: self.engine().system().batches.into(),
-            committed: self.seen.commits.last_key_value().map_or(0, |(&batch, _)| batch),
+            committed: self.seen.committed(),
             finished,
             open_commands: self.sequencer.instructions().len() as u64,
             inbox: self.seen.entries.last_key_value().map_or(0, |(&index, _)| index + 1),
@@ -345,34 +419,64 @@ impl Operator {
 
     async fn round(&mut self) -> Result<()> {
         self.follow().await?;
+        self.start_anew_behind_others()?;
+        self.start_anew_behind_changes().await?;
+        self.assert_in_time().await?;
         self.serve()?;
-        self.take_orders()?;
+        if !self.left_out {
+            self.take_orders()?;
+        }
         if self.is_due() {
             self.close()?;
         }
-        let idle = self.post().await?;
+        // A proof that the contract does not take keeps nothing from being proven: what takes its place may be.
+        let posted = match self.post().await {
+            Err(error) if !error.is_passing() => return Err(error),
+            posted => posted,
+        };
         self.prove().await?;
-        if idle { self.pay().await } else { Ok(()) }
+        if posted? { self.pay().await } else { Ok(()) }
     }
 
     /// What the contracts have said since.
     async fn follow(&mut self) -> Result<()> {
         let step = self.follower.catch_up().await?;
         if let Some(from) = step.undone_from() {
-            let Seen { entries, commits, finals, paid } = &mut self.seen;
-            entries.retain(|_, (block, _)| *block < from);
-            commits.retain(|_, (block, ..)| *block < from);
-            finals.retain(|_, (block, _)| *block < from);
-            paid.retain(|_, block| *block < from);
+            self.seen.undo(from);
             self.paying.clear();
         }
         for located in step.events {
             self.hear(located)?;
         }
+        self.assert_ours(u64::MAX)?;
         if let Some(block) = self.follower.cursor().next().checked_sub(1) {
             self.now = self.follower.time_of(block).await? * 1_000;
         }
         Ok(())
+    }
+
+    /// What is committed up to this batch, and was not removed, is what is here.
+    fn assert_ours(&self, last: u64) -> Result<()> {
+        for (&batch, closed) in self.closed.range(..=last) {
+            if let Some(posted) = self.seen.commits.get(&batch)
+                && closed.publication.chain != posted.chain
+            {
+                let (expected, got) = (closed.publication.chain.to_string(), posted.chain.to_string());
+                return Err(Error::Foreign { batch, expected, got });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be committed ended less than a day ago: after that, Ethereum does not take it.
+    async fn assert_in_time(&mut self) -> Result<()> {
+        let next = self.seen.committed() + 1;
+        let Some(time) = self.closed.get(&next).map(|closed| closed.time.get()) else { return Ok(()) };
+        // It may be committed in a block that is not deep enough to be followed.
+        if time + DAY_SECONDS * 1_000 >= self.now || self.client.batch_committed().await? >= next {
+            return Ok(());
+        }
+        Err(Error::TooLate { batch: next, time, path: self.path() })
     }
 
     fn hear(&mut self, Located { block, event, .. }: Located) -> Result<()> {
@@ -387,21 +491,21 @@ impl Operator {
                 self.seen.entries.insert(index, (block, instruction));
             }
             L1::Committed(commit) => {
-                if let Some(closed) = self.closed.get(&commit.batch)
-                    && closed.publication.chain != commit.chain
-                {
-                    let (expected, got) = (closed.publication.chain.to_string(), commit.chain.to_string());
-                    return Err(Error::Foreign { batch: commit.batch, expected, got });
-                }
-                self.seen.commits.insert(commit.batch, (block, commit.commitment, commit.digest));
+                let follower::Commit { batch, chain, commitment, digest, .. } = commit;
+                self.seen.commits.insert(batch, Posted { block, chain, commitment, digest });
                 self.told.push(Event::Committed { batch: commit.batch, blobs: commit.blobs });
             }
             L1::Final { batch, payouts, .. } => {
+                self.assert_ours(batch)?;
                 self.seen.finals.insert(batch, (block, payouts));
                 self.closed.retain(|&number, _| number > batch);
                 self.told.push(Event::Final { batch });
             }
-            L1::Removed { first, last } => return Err(Error::Removed { first, last }),
+            L1::Removed { first, last } => {
+                let commits = self.seen.commits.split_off(&first);
+                self.seen.removals.push(Removal { block, last, commits });
+                self.told.push(Event::Removed { first, last });
+            }
             L1::Paid { index, .. } => {
                 self.seen.paid.insert(index, block);
                 self.paying.remove(&index);
@@ -412,12 +516,25 @@ impl Operator {
         Ok(())
     }
 
-    /// Carries out what the inbox has.
+    /// Whether the last closed batch, if it is not final, has left out an entry that was there at its end.
+    async fn has_left_out(&self) -> Result<bool> {
+        let Some((_, closed)) = self.closed.last_key_value() else { return Ok(false) };
+        let Some(&(block, _)) = self.seen.entries.get(&closed.consumed) else { return Ok(false) };
+        Ok(self.follower.time_of(block).await? * 1_000 <= closed.time.get())
+    }
+
+    /// Carries out what the inbox has. Where that takes several batches, the first of them may leave out entries that are due, and becomes final with the others only: so none of these others takes
+    /// withdrawals, which would make too many with those of the first.
     fn serve(&mut self) -> Result<()> {
         while self.has_room() {
             let next = self.engine().store().session_of(INBOX).sequence;
-            let Some(&(_, instruction)) = self.seen.entries.get(&u64::from(next)) else { return Ok(()) };
-            if self.is_full() {
+            let Some(&(_, instruction)) = self.seen.entries.get(&u64::from(next)) else {
+                if std::mem::take(&mut self.left_out) && !self.sequencer.instructions().is_empty() {
+                    self.close()?;
+                }
+                return Ok(());
+            };
+            if self.sequencer.instructions().len() >= self.options.batch_commands {
                 self.close()?;
                 continue;
             }
@@ -453,6 +570,13 @@ impl Operator {
     }
 
     fn submit(&mut self, request: &Request) -> Result<()> {
+        let least = self.options.withdraw_min;
+        if let Command::Withdraw(Withdraw { amount, .. }) = &request.instruction.command
+            && amount.get() < least
+        {
+            let refused = Refused::WithdrawalSmall { least, got: amount.get() };
+            return self.orders.refused(request, refused).map_err(Error::Orders);
+        }
         if self.is_full() {
             self.close()?;
         }
@@ -463,7 +587,7 @@ impl Operator {
                 let outcome = self.sequencer.submit(request)?;
                 self.carried_out(&[(Entry::Signed(*request), request.instruction, outcome)])
             }
-            Err(refusal) => self.orders.refused(request, refusal).map_err(Error::Orders),
+            Err(refusal) => self.orders.refused(request, refusal.into()).map_err(Error::Orders),
         }
     }
 
@@ -473,14 +597,13 @@ impl Operator {
         let entries: Vec<Entry> = done.iter().map(|(entry, ..)| *entry).collect();
         self.records.append(number, &entries)?;
         self.opened.get_or_insert_with(Instant::now);
-        let Self { served, payouts, payout_head, fills, orders, sequencer, .. } = self;
-        let mut past = Past { served, payouts, payout_head, fills, orders: orders.as_mut() };
+        let Self { served, payouts, payout_head, fills, signed_open: signed, orders, sequencer, .. } = self;
+        let mut past = Past { served, payouts, payout_head, fills, signed, orders: orders.as_mut() };
         done.iter().try_for_each(|(_, instruction, outcome)| past.take(sequencer.engine(), instruction, *outcome))
     }
 
     fn has_room(&self) -> bool {
-        let committed = self.seen.commits.last_key_value().map_or(0, |(&batch, _)| batch);
-        u64::from(self.engine().system().batches).saturating_sub(committed) < UNPOSTED_MAX
+        u64::from(self.engine().system().batches).saturating_sub(self.seen.committed()) < UNPOSTED_MAX
     }
 
     fn is_due(&self) -> bool {
@@ -489,10 +612,9 @@ impl Operator {
         commands > 0 && self.has_room() && (self.is_full() || old || self.orders_ended)
     }
 
-    /// Whether the batch has as many commands, or payouts, as it may.
+    /// Whether the batch has as many commands, or signed withdrawals, as it may.
     fn is_full(&self) -> bool {
-        let payouts = (self.payouts.len() - self.payouts_closed) as u64;
-        self.sequencer.instructions().len() >= self.options.batch_commands || payouts >= self.run_max
+        self.sequencer.instructions().len() >= self.options.batch_commands || self.signed_open >= self.run_max
     }
 
     /// Ends the batch at Ethereum's time, and hands it to the poster.
@@ -531,8 +653,9 @@ impl Operator {
             root: digest_word(root).to_string(),
             time: publication.time,
         });
+        self.left_out = self.seen.entries.contains_key(&closed.consumed);
         self.closed.insert(number, closed);
-        self.payouts_closed = self.payouts.len();
+        self.signed_open = 0;
         self.opened = None;
         Ok(())
     }
@@ -562,22 +685,29 @@ impl Operator {
     async fn prove(&mut self) -> Result<()> {
         self.follow().await?;
         self.start_anew_behind_others()?;
-        let Some(worker) = &mut self.worker else { return Ok(()) };
-        while let Some(&(_, commitment, digest)) = self.seen.commits.get(&(self.given + 1))
-            && let Some(closed) = self.closed.get(&(self.given + 1))
+        self.start_anew_behind_changes().await?;
+        let mut number = self.given + 1;
+        while let Some(&Posted { block, commitment, digest, .. }) = self.seen.commits.get(&number)
+            && self.closed.contains_key(&number)
         {
-            let number = self.given + 1;
-            let chain = closed.publication.chain;
-            let z = point(&commitment, &chain).unwrap_or(U256::ZERO);
-            let committed = Committed { batch: Arc::clone(&closed.batch), z, time: closed.time, root: closed.root };
+            let leaves_due = self.leaves_due(number, block).await?;
+            let closed = &self.closed[&number];
+            let z = point(&commitment, &closed.publication.chain).unwrap_or(U256::ZERO);
+            let Closed { time, root, .. } = *closed;
+            let committed = Committed { batch: Arc::clone(&closed.batch), z, time, root, leaves_due };
             let expected = digest_word(&committed.digest());
             if digest != expected {
                 let (expected, got) = (expected.to_string(), digest.to_string());
                 return Err(Error::Foreign { batch: number, expected, got });
             }
-            worker.take(committed);
+            if let Some(worker) = &self.worker {
+                worker.take(committed);
+            }
+            self.shown.insert(number, Shown { block, digest, leaves_due });
             self.given = number;
+            number += 1;
         }
+        let Some(worker) = &mut self.worker else { return Ok(()) };
         for given in worker.given()? {
             match given {
                 Given::Event(event) => self.told.push(event),
@@ -593,10 +723,47 @@ impl Operator {
 
     /// If somebody else has made batches final, in other stretches than those of this prover, what it has begun does not fit any more.
     fn start_anew_behind_others(&mut self) -> Result<()> {
-        let Some((&finished, _)) = self.seen.finals.last_key_value() else { return Ok(()) };
+        let finished = self.seen.finished();
         if self.proven.contains(&finished) || self.proven.first() > Some(&finished) {
             return Ok(());
         }
+        self.start_anew()?;
+        self.told.push(Event::ProvenByOthers { batch: finished });
+        Ok(())
+    }
+
+    /// If batches were committed again, after a removal or a reorganisation, and in another way than before, what was proven of them does not fit any more.
+    async fn start_anew_behind_changes(&mut self) -> Result<()> {
+        let finished = self.seen.finished();
+        self.shown.retain(|&batch, _| batch > finished);
+        for batch in finished + 1..=self.given {
+            let Some(&Posted { block, digest, .. }) = self.seen.commits.get(&batch) else { return Ok(()) };
+            let shown = self.shown.get(&batch).copied();
+            if shown.is_some_and(|shown| shown.block == block && shown.digest == digest) {
+                continue;
+            }
+            let leaves_due = self.leaves_due(batch, block).await?;
+            if shown.is_some_and(|shown| (shown.digest, shown.leaves_due) != (digest, leaves_due)) {
+                self.start_anew()?;
+                self.told.push(Event::CommittedOtherwise { batch });
+                return Ok(());
+            }
+            self.shown.insert(batch, Shown { block, digest, leaves_due });
+        }
+        Ok(())
+    }
+
+    /// Whether a batch that was committed in this block leaves out an entry of the inbox that was due then.
+    async fn leaves_due(&mut self, batch: u64, block: u64) -> Result<bool> {
+        let left = self.closed.get(&batch).and_then(|closed| self.seen.entries.get(&closed.consumed));
+        let Some(&(appended, _)) = left.filter(|(appended, _)| *appended < block) else { return Ok(false) };
+        let (appended, committed) = (self.follower.time_of(appended).await?, self.follower.time_of(block).await?);
+        Ok(appended + DAY_SECONDS < committed)
+    }
+
+    /// Lets the prover begin behind the last final batch again. What it has proven before, and what is the same, is still there.
+    fn start_anew(&mut self) -> Result<()> {
+        let finished = self.seen.finished();
         let Some(worker) = self.worker.take() else { return Ok(()) };
         let prove = worker.end().ok_or_else(|| Error::Prover("it did not come back".into()))?;
         self.poster.forget_proofs()?;
@@ -609,7 +776,7 @@ impl Operator {
         self.worker = Some(Worker::start(engine, prove, self.run_max)?);
         self.given = finished;
         self.proven = BTreeSet::from([finished]);
-        self.told.push(Event::ProvenByOthers { batch: finished });
+        self.shown.clear();
         Ok(())
     }
 
@@ -653,7 +820,8 @@ impl Closed {
         let time = TimeMs::new(engine.system().time).map_err(|error| Error::Session(error.to_string()))?;
         let publication = Publication::of(&batch, time);
         debug_assert!(digest_of(&publication.chain).is_some(), "what was hashed here is a digest");
-        Ok(Self { batch: Arc::new(batch), root: engine.root(), time, publication })
+        let consumed = engine.store().session_of(INBOX).sequence.into();
+        Ok(Self { batch: Arc::new(batch), root: engine.root(), time, consumed, publication })
     }
 }
 

@@ -16,6 +16,15 @@ pub enum Asked {
     End,
 }
 
+/// Why a request was not let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error(transparent)]
+    Session(#[from] Refusal),
+    #[error("a withdrawal of {got} units: this operator takes none below {least}; the owner can force it by Ethereum")]
+    WithdrawalSmall { least: u128, got: u128 },
+}
+
 /// Where signed requests come from. An error is the end of the operator.
 pub trait Orders: Send {
     /// The next requests, `most` at most; `engine` has carried out all before.
@@ -26,7 +35,7 @@ pub trait Orders: Send {
     fn carried_out(&mut self, engine: &Engine, instruction: &Instruction, outcome: Outcome) -> Result<(), String>;
 
     /// A request was not let in: it is as if it had never come.
-    fn refused(&mut self, request: &Request, refusal: Refusal) -> Result<(), String>;
+    fn refused(&mut self, request: &Request, refused: Refused) -> Result<(), String>;
 }
 
 /// Most requests that wait in a [`Queue`].
@@ -63,7 +72,7 @@ impl Orders for Queue {
     }
 
     /// Whoever sent it sees that its session stands where it stood.
-    fn refused(&mut self, _: &Request, _: Refusal) -> Result<(), String> {
+    fn refused(&mut self, _: &Request, _: Refused) -> Result<(), String> {
         Ok(())
     }
 }

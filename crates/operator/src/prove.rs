@@ -32,6 +32,8 @@ pub struct Committed {
     pub time: TimeMs,
     /// The state's after it.
     pub root: Digest,
+    /// It leaves out an entry of the inbox that was due when it was committed: no proof may end with it.
+    pub leaves_due: bool,
 }
 
 impl Committed {
@@ -39,13 +41,15 @@ impl Committed {
         self.batch.header.number.into()
     }
 
-    /// Withdrawals that it carries out.
-    pub fn payouts(&self) -> u64 {
+    /// Withdrawals that it carries out and that a session key has signed: what the contract bounds. (One that Ethereum asked for has its entry of the inbox beside the bound.)
+    pub fn signed_withdrawals(&self) -> u64 {
         let all = self.batch.instructions.iter().zip(&self.batch.outcomes);
-        let paid = |(instruction, outcome): &(&Instruction, &Outcome)| {
-            matches!(instruction.command, Command::Withdraw(_)) && **outcome == Outcome::Accepted
+        let counts = |(instruction, outcome): &(&Instruction, &Outcome)| {
+            matches!(instruction.command, Command::Withdraw(_))
+                && !instruction.is_forced()
+                && **outcome == Outcome::Accepted
         };
-        all.filter(paid).count() as u64
+        all.filter(counts).count() as u64
     }
 
     /// What the contract keeps of it.

@@ -17,7 +17,8 @@ use holdfast_settlement::journal::Finality;
 
 use crate::{Committed, Error, Event, Prove, Result, Stretch, Watch};
 
-/// Most batches of one proof: with the verifier's 11.5 M gas, their digests fit a transaction (16,300 gas each).
+/// Most batches of one proof: with the verifier's 11.5 M gas, their digests fit a transaction (16,300 gas each). Only where no proof of so many may end, because all of them leave out what was due, there are
+/// more: up to some 300 can become final all the same.
 const STRETCH_MAX: usize = 64;
 
 /// What the thread gives.
@@ -25,6 +26,14 @@ pub enum Given {
     Event(Event),
     Last(Finality),
     Failed(Error),
+}
+
+/// A batch that is proven.
+struct Proven {
+    committed: Committed,
+    signed_withdrawals: u64,
+    /// Of the bridge's slots under its root; none if no proof may end with it.
+    opening: Option<Vec<u8>>,
 }
 
 /// What proves, when no thread has it.
@@ -39,7 +48,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts from the state of this engine. So many payouts at most become final at once.
+    /// Starts from the state of this engine. So many signed withdrawals at most become final at once.
     pub fn start(engine: Engine, prove: Box<dyn Prove>, run_max: u64) -> Result<Self> {
         let idle: Idle = Arc::new(Mutex::new(Some(prove)));
         let (batches_in, batches) = channel();
@@ -120,11 +129,13 @@ fn run(
     };
     let watch = Watch { stop: &stopped, tell: &tell };
     let mut queue: VecDeque<Committed> = VecDeque::new();
-    let (mut proven, mut payouts): (Vec<Committed>, u64) = (Vec::new(), 0);
+    let mut proven: Vec<Proven> = Vec::new();
     let (mut root_old, mut time_old) = (engine.root(), engine.system().time);
     loop {
         queue.extend(batches.try_iter());
-        if queue.is_empty() && proven.is_empty() {
+        // As far on as a proof of what is there may end.
+        let end = proven.iter().rposition(|proven| proven.opening.is_some());
+        if queue.is_empty() && end.is_none() {
             match batches.recv() {
                 Ok(committed) => queue.push_back(committed),
                 Err(_) => return Ok(()),
@@ -133,7 +144,10 @@ fn run(
         if stopped() {
             return Ok(());
         }
-        if let Some(committed) = queue.pop_front() {
+        let signed: u64 = proven.iter().map(|proven| proven.signed_withdrawals).sum();
+        let fits = |next: &Committed| proven.len() < STRETCH_MAX && signed + next.signed_withdrawals() <= run_max;
+        let Some(end) = end.filter(|_| !queue.front().is_some_and(fits)) else {
+            let Some(committed) = queue.pop_front() else { continue };
             let done = prove.batch(&mut engine, &committed, &watch);
             match done {
                 Err(Error::Stopped) => return Ok(()),
@@ -143,15 +157,14 @@ fn run(
                 let (expected, got) = (digest_to_hex(&committed.root), digest_to_hex(&engine.root()));
                 return Err(Error::Root { batch: committed.number(), expected, got });
             }
-            payouts += committed.payouts();
-            proven.push(committed);
-            queue.extend(batches.try_iter());
-        }
-        let fits = |next: &Committed| proven.len() < STRETCH_MAX && payouts + next.payouts() <= run_max;
-        if queue.front().is_some_and(fits) {
+            let opening = (!committed.leaves_due).then(|| open_bridge(engine.tree()));
+            proven.push(Proven { signed_withdrawals: committed.signed_withdrawals(), opening, committed });
             continue;
-        }
-        let stretch = Stretch { root_old, time_old, batches: &proven };
+        };
+        let rest = proven.split_off(end + 1);
+        let opening = proven[end].opening.take().unwrap_or_default();
+        let done: Vec<Committed> = proven.into_iter().map(|proven| proven.committed).collect();
+        let stretch = Stretch { root_old, time_old, batches: &done };
         let ((first, last), started) = (stretch.numbers(), Instant::now());
         tell(Event::Aggregating { first, last });
         let proof = match prove.last(&stretch, &watch) {
@@ -160,8 +173,8 @@ fn run(
         };
         let seconds = started.elapsed().as_secs_f64();
         tell(Event::LastProof { first, last, bytes: proof.len() as u64, seconds });
-        let _sent = given.send(Given::Last(Finality { last, proof, opening: open_bridge(engine.tree()) }));
-        (root_old, time_old) = (engine.root(), engine.system().time);
-        (proven, payouts) = (Vec::new(), 0);
+        let _sent = given.send(Given::Last(Finality { last, proof, opening }));
+        (root_old, time_old) = (stretch.last().root, stretch.last().time.get());
+        proven = rest;
     }
 }

@@ -4,28 +4,36 @@
 #[path = "../../settlement/tests/common/mod.rs"]
 mod common;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use alloy::{
     primitives::{B256, U256},
     signers::local::PrivateKeySigner,
     sol_types::SolValue,
 };
-use common::venue::{SEGMENT_KEY, START, Settled, account, genesis};
+use common::venue::{DAY, SEGMENT_KEY, START, Settled, account, genesis};
 use holdfast_exchange::Engine;
 use holdfast_operator::{
-    Committed, Error, Event, Operator, Options, Parts, Prove, Queue, QueueEnd, Result, Stretch, Watch,
+    Asked, Committed, Error, Event, Operator, Options, Orders, Parts, Prove, Queue, QueueEnd, Refused, Result, Stretch,
+    Watch,
 };
 use holdfast_protocol::{
-    Amount, Command, KeyIndex, MarketId, Place, Price, Request, SecretKey, SelfTrade, Side, Size, TimeInForce,
-    Withdraw, authority::Session, publication::digest_word,
+    Amount, Command, Instruction, KeyIndex, MarketId, Outcome, Place, Price, Request, SecretKey, SelfTrade, Side, Size,
+    TimeInForce, Withdraw, authority::Session, publication::digest_word,
 };
 use holdfast_settlement::{
-    Client, Follower,
+    Client, Follower, Publication,
     blobs::FromTransactions,
     client::SessionKey,
     contracts::Deployment,
-    embedded::{Chain, Undone},
+    embedded::{Chain, Mining, Undone},
     follower::Cursor,
     journal::Finality,
     poster::{self, Carrier, Poster},
@@ -114,14 +122,46 @@ impl Stage {
         Follower::new(self.chain.provider(), keeper, Cursor::new(self.at.clone()))
     }
 
-    async fn open_in(&self, path: &Path) -> Result<(Operator, QueueEnd)> {
-        let (end, queue) = Queue::new();
+    async fn open_of(&self, path: &Path, orders: Box<dyn Orders>, prove: Box<dyn Prove>) -> Result<Operator> {
         let genesis = genesis(self.at.chain, self.at.vault);
         let (client, secret) = (self.operator.clone(), SecretKey::from_seed([1; 32]));
-        let parts =
-            Parts { client, secret, follower: self.follower(), orders: Box::new(queue), prove: Box::new(StandIn) };
-        let operator = Operator::open(path, &genesis, parts, self.options.clone()).await?;
+        let parts = Parts { client, secret, follower: self.follower(), orders, prove };
+        Operator::open(path, &genesis, parts, self.options.clone()).await
+    }
+
+    async fn open_in(&self, path: &Path) -> Result<(Operator, QueueEnd)> {
+        let (end, queue) = Queue::new();
+        let operator = self.open_of(path, Box::new(queue), Box::new(StandIn)).await?;
         Ok((operator, end))
+    }
+
+    /// With these requests and no more.
+    async fn open_with(&self, requests: &[Request], prove: impl Prove + 'static) -> Operator {
+        let (end, queue) = Queue::new();
+        requests.iter().for_each(|request| end.send(*request).expect("there is room"));
+        let opened = self.open_of(self.folder.path(), Box::new(queue), Box::new(prove)).await;
+        opened.expect("its files are in order")
+    }
+
+    /// An operator whose batches are committed, three at least, of all the trades and a withdrawal; the first of them is proven, and none final. What it told; and what lets it go on.
+    async fn open_committed(&mut self) -> (Operator, Vec<Event>, Arc<AtomicBool>) {
+        let mut requests = self.trades();
+        requests.push(self.withdraw(0, 5_000));
+        let gate = Arc::new(AtomicBool::new(false));
+        let mut operator = self.open_with(&requests, Gated(Arc::clone(&gate))).await;
+        let mut told = Vec::new();
+        for _ in 0..STEPS_MAX {
+            told.extend(operator.step().await.expect("a step"));
+            let status = operator.status();
+            let committed = status.orders_ended && status.open_commands == 0 && status.committed == status.batches;
+            if committed && told.iter().any(|event| matches!(event, Event::Proven { batch: 1, .. })) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let status = operator.status();
+        assert!(status.committed >= 3 && status.committed == status.batches && status.finished == 0, "{status:?}");
+        (operator, told, gate)
     }
 
     async fn open(&self) -> (Operator, QueueEnd) {
@@ -289,19 +329,9 @@ async fn payouts_become_final_in_runs_that_fit() {
         let mut stage = Stage::new(options(Carrier::Calldata, batch_commands)).await;
         let most = stage.operator.run_max().await.expect("an answer");
         let many = 2 * most + 100;
-        let (end, queue) = Queue::new();
-        for _ in 0..many {
-            end.send(stage.withdraw(0, 1)).expect("there is room");
-        }
-        drop(end);
-        let venue = genesis(stage.at.chain, stage.at.vault);
-        let (client, secret) = (stage.operator.clone(), SecretKey::from_seed([1; 32]));
+        let requests: Vec<Request> = (0..many).map(|_| stage.withdraw(0, 1)).collect();
         // All batches are committed before the first is proven.
-        let (follower, orders) = (stage.follower(), Box::new(queue));
-        let prove = Box::new(Slow(Duration::from_millis(300)));
-        let parts = Parts { client, secret, follower, orders, prove };
-        let opened = Operator::open(stage.folder.path(), &venue, parts, stage.options.clone());
-        let mut operator = opened.await.expect("it opens");
+        let mut operator = stage.open_with(&requests, Slow(Duration::from_millis(300))).await;
         let told = settle(&mut operator).await;
         let finals = told.iter().filter(|event| matches!(event, Event::Final { .. })).count();
         let status = operator.status();
@@ -316,6 +346,334 @@ async fn payouts_become_final_in_runs_that_fit() {
         assert_eq!(report.alarms, [], "{report:?}");
         assert_eq!(report.claimable, many.to_string());
     }
+}
+
+/// Gives these, and then the machine loses its power.
+struct Unplugged(Vec<Request>);
+
+impl Orders for Unplugged {
+    fn next(&mut self, _: &Engine, most: usize) -> std::result::Result<Asked, String> {
+        if self.0.is_empty() {
+            return Err("no power".into());
+        }
+        let rest = self.0.split_off(most.min(self.0.len()));
+        Ok(Asked::Requests(std::mem::replace(&mut self.0, rest)))
+    }
+
+    fn carried_out(&mut self, _: &Engine, _: &Instruction, _: Outcome) -> std::result::Result<(), String> {
+        Ok(())
+    }
+
+    fn refused(&mut self, request: &Request, refused: Refused) -> std::result::Result<(), String> {
+        Err(format!("{:?}: {refused}", request.instruction.command))
+    }
+}
+
+/// Commands of each batch that was closed, and how many of them are forced.
+fn closed(told: &[Event]) -> Vec<(u64, u64)> {
+    let of = |event: &Event| match event {
+        Event::Closed { commands, forced, .. } => Some((*commands, *forced)),
+        _ => None,
+    };
+    told.iter().filter_map(of).collect()
+}
+
+/// A batch has as many signed withdrawals as may become final at once, also after a restart; what Ethereum asks for goes beside them.
+#[tokio::test]
+async fn a_batch_full_of_withdrawals_takes_forced_ones() {
+    // Full when it is stopped, or soon after.
+    for short in [0, 10] {
+        let mut stage = Stage::new(options(Carrier::Calldata, 5_000)).await;
+        let most = stage.operator.run_max().await.expect("an answer");
+        let signed: Vec<Request> = (0..most + 100).map(|_| stage.withdraw(0, 1)).collect();
+        let before = most - short;
+        let (first, rest) = signed.split_at(before as usize);
+        let orders = Box::new(Unplugged(first.to_vec()));
+        let mut operator = stage.open_of(stage.folder.path(), orders, Box::new(StandIn)).await.expect("it opens");
+        let error = operator.step().await.expect_err("it has no power");
+        assert!(matches!(error, Error::Orders(_)), "{error}");
+        operator.end();
+        for _ in 0..50 {
+            stage.traders[1].client.withdraw(U256::from(1)).await.expect("a withdrawal");
+        }
+        let mut operator = stage.open_with(rest, StandIn).await;
+        let entries = 3 * u64::from(TRADERS);
+        assert_eq!(operator.status().open_commands, entries + before);
+        let told = settle(&mut operator).await;
+        assert_eq!(closed(&told), [(entries + most + 50 + 1, entries + 50), (100 + 1, 0)]);
+        let status = operator.status();
+        assert_eq!((status.payouts, status.paid), (most + 150, most + 150));
+        assert_eq!(stage.report().await.alarms, []);
+    }
+}
+
+/// Two days without the operator, in which more withdrawals are forced than may become final at once: they are due, so what is left out of the first batch becomes final with it, and nobody's signed
+/// withdrawals come in between.
+#[tokio::test]
+async fn what_is_due_after_an_outage_becomes_final_together() {
+    let mut stage = Stage::new(options(Carrier::Calldata, 1_200)).await;
+    let signed: Vec<Request> = (0..1_000).map(|_| stage.withdraw(0, 1)).collect();
+    let (mut operator, end) = stage.open().await;
+    signed.iter().for_each(|request| end.send(*request).expect("there is room"));
+    operator.step().await.expect("a step");
+    assert_eq!((operator.status().open_commands, operator.status().batches), (1_012, 0));
+    operator.end();
+    drop(end);
+    for _ in 0..1_100 {
+        stage.traders[1].client.withdraw(U256::from(1)).await.expect("a withdrawal");
+    }
+    stage.chain.pass(2 * DAY);
+    stage.chain.mine();
+    let signed: Vec<Request> = (0..1_000).map(|_| stage.withdraw(2, 1)).collect();
+    let mut operator = stage.open_with(&signed, StandIn).await;
+    // One block for each transaction, so that the prover has the first batch before the next is committed.
+    stage.chain.set_mining(Mining::Asked);
+    let mut told = Vec::new();
+    while operator.status().committed < 3 {
+        told.extend(operator.step().await.expect("a step"));
+        stage.chain.mine();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(told.len() < STEPS_MAX, "{:?}", operator.status());
+    }
+    stage.chain.set_mining(Mining::Immediate);
+    told.extend(settle(&mut operator).await);
+    assert_eq!(closed(&told), [(1_201, 200), (913, 912), (1_001, 0)]);
+    let finals: Vec<&Event> = told.iter().filter(|event| matches!(event, Event::Final { .. })).collect();
+    assert_eq!(finals, [&Event::Final { batch: 2 }, &Event::Final { batch: 3 }]);
+    let status = operator.status();
+    assert_eq!((status.payouts, status.paid), (3_100, 3_100));
+    assert_eq!(stage.report().await.alarms, []);
+}
+
+/// Withdrawals of dust are not taken; the owner can have Ethereum ask for them.
+#[tokio::test]
+async fn dust_is_withdrawn_by_ethereum_alone() {
+    let mut stage = Stage::new(Options { withdraw_min: 100, ..options(Carrier::Calldata, 100) }).await;
+    let (enough, dust) = (stage.withdraw(0, 100), stage.withdraw(0, 99));
+    let mut operator = stage.open_with(&[enough, dust], StandIn).await;
+    stage.traders[0].client.withdraw(U256::from(99)).await.expect("a withdrawal");
+    settle(&mut operator).await;
+    assert_eq!(operator.engine().store().session_of(enough.instruction.session()).sequence, enough.sequence + 1);
+    assert_eq!((operator.status().payouts, operator.status().paid), (2, 2));
+    assert_eq!(stage.report().await.claimable, "199");
+    let (_, first) = first_batch(&stage);
+    assert_eq!((first.number(), first.signed_withdrawals()), (1, 1), "not what Ethereum asked for");
+    operator.end();
+    let dust = Box::new(Unplugged(vec![stage.withdraw(1, 99)]));
+    let mut operator = stage.open_of(stage.folder.path(), dust, Box::new(StandIn)).await.expect("it opens");
+    let error = operator.step().await.expect_err("whoever asked is told");
+    assert!(error.to_string().contains("a withdrawal of 99 units: this operator takes none below 100"), "{error}");
+}
+
+/// Says what is not so.
+struct Liar;
+
+impl Prove for Liar {
+    fn batch(&mut self, engine: &mut Engine, committed: &Committed, watch: &Watch<'_>) -> Result<()> {
+        StandIn.batch(engine, committed, watch)
+    }
+
+    fn last(&mut self, stretch: &Stretch<'_>, watch: &Watch<'_>) -> Result<Vec<u8>> {
+        let mut proof = StandIn.last(stretch, watch)?;
+        proof[31] ^= 1;
+        Ok(proof)
+    }
+}
+
+/// Whatever is wrong with a proof, data of batches go on to Ethereum.
+#[tokio::test]
+async fn a_finality_that_reverts_stops_no_commits() {
+    let mut stage = Stage::new(options(Carrier::Calldata, 12)).await;
+    let (end, queue) = Queue::new();
+    let opened = stage.open_of(stage.folder.path(), Box::new(queue), Box::new(Liar)).await;
+    let mut operator = opened.expect("it opens");
+    let (mut requests, mut refused) = (stage.trades(), 0);
+    for step in 0..STEPS_MAX {
+        if let Err(error) = operator.step().await {
+            assert!(error.is_passing() && error.to_string().contains("root old wrong"), "{error}");
+            refused += 1;
+            // Only now is there more to commit.
+            requests.drain(..).for_each(|request| end.send(request).expect("there is room"));
+        }
+        let status = operator.status();
+        if refused > 1 && status.batches >= 2 && status.committed == status.batches {
+            break;
+        }
+        assert!(step + 1 < STEPS_MAX, "{status:?}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(operator.status().finished, 0);
+}
+
+/// Batches that are removed while proofs are made are committed again as they were, and what was proven of them is kept; while the operator is stopped, too.
+#[tokio::test]
+async fn removed_batches_are_committed_again() {
+    for (carrier, blobs) in [(Carrier::Calldata, 0), (Carrier::Blobs, 1)] {
+        for stopped in [false, true] {
+            let mut stage = Stage::new(options(carrier, 12)).await;
+            let (mut operator, mut told, gate) = stage.open_committed().await;
+            let last = operator.status().committed;
+            if stopped {
+                told.clear();
+                operator.end();
+                stage.operator.remove(2).await.expect("they are removed");
+                operator = stage.open_with(&[], Gated(Arc::clone(&gate))).await;
+                assert_eq!((operator.status().committed, operator.status().batches), (1, last));
+            } else {
+                stage.operator.remove(2).await.expect("they are removed");
+            }
+            gate.store(true, Ordering::Relaxed);
+            told.extend(settle(&mut operator).await);
+            assert_eq!(told.contains(&Event::Removed { first: 2, last }), !stopped, "{told:?}");
+            let commits = told.iter().filter_map(|event| match event {
+                Event::Committed { blobs, .. } => Some(*blobs),
+                _ => None,
+            });
+            let commits: Vec<u64> = commits.collect();
+            assert_eq!(commits.len() as u64, if stopped { last - 1 } else { 2 * last - 1 }, "{told:?}");
+            assert!(commits.iter().all(|got| *got == blobs));
+            for batch in 1..=last {
+                let of = |event: &&Event| matches!(event, Event::Proven { batch: got, .. } if *got == batch);
+                assert_eq!(told.iter().filter(of).count(), 1, "batch {batch}: {told:?}");
+            }
+            assert_eq!((operator.status().finished, operator.status().paid), (last, 1));
+            operator.end();
+            let mut operator = stage.open_with(&[], StandIn).await;
+            settle(&mut operator).await;
+            assert_eq!(operator.status().finished, last);
+            assert_eq!(stage.report().await.alarms, []);
+        }
+    }
+}
+
+/// Batches that are committed again in another way have another digest: they are proven anew.
+#[tokio::test]
+async fn what_is_committed_otherwise_is_proven_anew() {
+    for (carrier, other, stopped) in [
+        (Carrier::Calldata, Carrier::Blobs, false),
+        (Carrier::Blobs, Carrier::Calldata, false),
+        (Carrier::Calldata, Carrier::Blobs, true),
+    ] {
+        let mut stage = Stage::new(options(carrier, 12)).await;
+        let (mut operator, _, gate) = stage.open_committed().await;
+        let last = operator.status().committed;
+        let running = if stopped {
+            // With a proof on its way, which is not mined.
+            stage.chain.set_mining(Mining::Asked);
+            gate.store(true, Ordering::Relaxed);
+            let proofs = stage.folder.path().join("poster/proofs");
+            for step in 0.. {
+                operator.step().await.expect("a step");
+                if std::fs::read_dir(&proofs).expect("a folder").next().is_some() {
+                    break;
+                }
+                assert!(step < STEPS_MAX, "{:?}", operator.status());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            operator.end();
+            stage.chain.drop_waiting();
+            stage.chain.set_mining(Mining::Immediate);
+            None
+        } else {
+            Some(operator)
+        };
+        stage.operator.remove(1).await.expect("they are removed");
+        let (_, first) = first_batch(&stage);
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let settings = poster::Options { carrier: other, ..poster::Options::default() };
+        let mut poster = Poster::open(stage.operator.clone(), folder.path(), settings).expect("it opens");
+        poster.commit(&Publication::of(&first.batch, first.time)).expect("it is taken");
+        poster.run().await.expect("the contract takes it");
+        gate.store(true, Ordering::Relaxed);
+        let mut operator = match running {
+            Some(operator) => operator,
+            None => stage.open_with(&[], StandIn).await,
+        };
+        let told = settle(&mut operator).await;
+        assert_eq!(told.contains(&Event::CommittedOtherwise { batch: 1 }), !stopped, "{told:?}");
+        assert_eq!((operator.status().finished, operator.status().paid), (last, 1));
+        operator.end();
+        let mut operator = stage.open_with(&[], StandIn).await;
+        settle(&mut operator).await;
+        assert_eq!(operator.status().finished, last);
+        assert_eq!(stage.report().await.alarms, []);
+    }
+}
+
+/// What somebody else has committed with the operator's key stops the operator, until it is taken back.
+#[tokio::test]
+async fn a_foreign_batch_that_was_removed_is_no_obstacle() {
+    let mut stage = Stage::new(options(Carrier::Calldata, 12)).await;
+    let (operator, ..) = stage.open_committed().await;
+    operator.end();
+    stage.operator.remove(1).await.expect("they are removed");
+    let (_, first) = first_batch(&stage);
+    let mut foreign = holdfast_protocol::Batch::clone(&first.batch);
+    foreign.instructions.truncate(1);
+    foreign.outcomes.truncate(1);
+    foreign.seals.clear();
+    let foreign = Publication::of(&foreign, first.time);
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let mut poster = Poster::open(stage.operator.clone(), folder.path(), poster::Options::default()).expect("it opens");
+    poster.commit(&foreign).expect("it is taken");
+    poster.run().await.expect("the contract takes it");
+    let error = stage.open_in(stage.folder.path()).await.err().expect("it is foreign");
+    assert!(matches!(error, Error::Foreign { batch: 1, .. }), "{error}");
+    stage.operator.remove(1).await.expect("it is removed");
+    let mut operator = stage.open_with(&[], StandIn).await;
+    settle(&mut operator).await;
+    assert_eq!(operator.status().paid, 1);
+    assert_eq!(stage.report().await.alarms, []);
+}
+
+/// A removal that a reorganisation takes back did not happen.
+#[tokio::test]
+async fn a_removal_is_undone() {
+    let mut stage = Stage::new(options(Carrier::Calldata, 12)).await;
+    let (mut operator, _, gate) = stage.open_committed().await;
+    let (last, height) = (operator.status().committed, stage.chain.height());
+    stage.operator.remove(2).await.expect("they are removed");
+    let told = operator.step().await.expect("a step");
+    assert!(told.contains(&Event::Removed { first: 2, last }), "{told:?}");
+    let depth = stage.chain.height() - height;
+    stage.chain.reorganise(depth, depth + 1, Undone::Dropped).expect("so many blocks");
+    operator.step().await.expect("a step");
+    assert_eq!(operator.status().committed, last);
+    gate.store(true, Ordering::Relaxed);
+    settle(&mut operator).await;
+    assert_eq!(operator.status().finished, last);
+    assert_eq!(stage.report().await.alarms, []);
+}
+
+/// Batches that are removed and a day old cannot be committed again: the operator says which, and what to do; and that helps.
+#[tokio::test]
+async fn what_is_too_old_to_be_committed_again_is_carried_out_anew() {
+    let mut stage = Stage::new(options(Carrier::Calldata, 12)).await;
+    // The first batch leaves it to the second.
+    stage.traders[1].client.withdraw(U256::from(7)).await.expect("a withdrawal");
+    let (operator, ..) = stage.open_committed().await;
+    operator.end();
+    stage.operator.remove(2).await.expect("they are removed");
+    stage.chain.pass(25 * 3_600);
+    stage.chain.mine();
+    let mut operator = stage.open_with(&[], StandIn).await;
+    let error = operator.step().await.expect_err("batch 2 is too old");
+    assert!(matches!(error, Error::TooLate { batch: 2, .. }) && !error.is_passing(), "{error}");
+    assert!(error.to_string().contains("move batches/000002.batch and those after it, open/ and poster/"), "{error}");
+    operator.end();
+    let (folder, aside) = (stage.folder.path(), tempfile::tempdir().expect("a temporary directory"));
+    for batch in (2..).map(|batch| format!("batches/{batch:06}.batch")).take_while(|name| folder.join(name).exists()) {
+        std::fs::remove_file(folder.join(batch)).expect("it is moved");
+    }
+    for name in ["open", "poster"] {
+        std::fs::rename(folder.join(name), aside.path().join(name)).expect("it is moved");
+    }
+    let mut operator = stage.open_with(&[], StandIn).await;
+    assert_eq!(operator.status().batches, 1);
+    settle(&mut operator).await;
+    let status = operator.status();
+    assert_eq!((status.served, status.finished, status.payouts), (3 * u64::from(TRADERS) + 1, 2, 1));
+    assert_eq!(stage.report().await.alarms, []);
 }
 
 /// A chain that goes back takes batches and finality with it; they come again.
@@ -343,25 +701,9 @@ async fn after_a_reorganisation() {
 #[tokio::test]
 async fn others_prove_too() {
     let mut stage = Stage::new(options(Carrier::Calldata, 12)).await;
-    let (mut operator, end) = stage.open().await;
     let requests = stage.trades();
-    requests.iter().for_each(|request| end.send(*request).expect("there is room"));
     // Batches are committed, and a proof of the first alone is made elsewhere before this prover's is handed in.
-    drop((operator, end));
-    let (end, queue) = Queue::new();
-    requests.iter().for_each(|request| end.send(*request).expect("there is room"));
-    drop(end);
-    let venue = genesis(stage.at.chain, stage.at.vault);
-    let (client, secret) = (stage.operator.clone(), SecretKey::from_seed([1; 32]));
-    let parts = Parts {
-        client,
-        secret,
-        follower: stage.follower(),
-        orders: Box::new(queue),
-        prove: Box::new(Slow(Duration::from_millis(200))),
-    };
-    let opened = Operator::open(stage.folder.path(), &venue, parts, stage.options.clone());
-    operator = opened.await.expect("it opens");
+    let mut operator = stage.open_with(&requests, Slow(Duration::from_millis(200))).await;
     for _ in 0..STEPS_MAX {
         operator.step().await.expect("a step");
         if operator.status().committed >= 3 {
@@ -371,7 +713,7 @@ async fn others_prove_too() {
     assert!(operator.status().committed >= 3 && operator.status().finished == 0, "{:?}", operator.status());
     let folder = tempfile::tempdir().expect("a temporary directory");
     let mut poster = Poster::open(stage.operator.clone(), folder.path(), poster::Options::default()).expect("it opens");
-    poster.finalise(&first_alone(&stage).await).expect("it is taken");
+    poster.finalise(&first_alone(&stage)).expect("it is taken");
     poster.run().await.expect("the contract takes it");
     let told = settle(&mut operator).await;
     assert!(told.contains(&Event::ProvenByOthers { batch: 1 }), "{told:?}");
@@ -393,18 +735,42 @@ impl Prove for Slow {
     }
 }
 
-/// What makes batch 1 final, from the published data.
-async fn first_alone(stage: &Stage) -> Finality {
+/// Batch 1 as it is on disk, and what it is in calldata; the state after it.
+fn first_batch(stage: &Stage) -> (Engine, Committed) {
     let venue = genesis(stage.at.chain, stage.at.vault);
     let mut engine = Engine::new(&venue).expect("a valid genesis");
-    let (root_old, time_old) = (engine.root(), engine.system().time);
     let bytes = std::fs::read(stage.folder.path().join("batches/000001.batch")).expect("the batch");
     let batch = holdfast_protocol::Batch::decode(&bytes).expect("a batch");
     let root = engine.replay(&batch.instructions, |_, _, _| {}).expect("it is of this state");
     let z = holdfast_protocol::publication::point_in_calldata(&batch);
     let time = holdfast_protocol::TimeMs::new(engine.system().time).expect("a time");
-    let committed = [Committed { batch: Arc::new(batch), z, time, root }];
-    let stretch = Stretch { root_old, time_old, batches: &committed };
+    (engine, Committed { batch: Arc::new(batch), z, time, root, leaves_due: false })
+}
+
+/// Makes no last proof before it is let.
+struct Gated(Arc<AtomicBool>);
+
+impl Prove for Gated {
+    fn batch(&mut self, engine: &mut Engine, committed: &Committed, watch: &Watch<'_>) -> Result<()> {
+        StandIn.batch(engine, committed, watch)
+    }
+
+    fn last(&mut self, stretch: &Stretch<'_>, watch: &Watch<'_>) -> Result<Vec<u8>> {
+        while !self.0.load(Ordering::Relaxed) {
+            if (watch.stop)() {
+                return Err(Error::Stopped);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        StandIn.last(stretch, watch)
+    }
+}
+
+/// What makes batch 1 final, from the published data.
+fn first_alone(stage: &Stage) -> Finality {
+    let venue = Engine::new(&genesis(stage.at.chain, stage.at.vault)).expect("a valid genesis");
+    let (engine, first) = first_batch(stage);
+    let stretch = Stretch { root_old: venue.root(), time_old: venue.system().time, batches: &[first] };
     let proof = StandIn.last(&stretch, &Watch { stop: &|| false, tell: &|_| {} }).expect("a statement");
     Finality { last: 1, proof, opening: holdfast_exchange::opening::open_bridge(engine.tree()) }
 }

@@ -35,6 +35,14 @@ sol! {
         function RUN_MAX() external view returns (uint256);
     }
 
+    /// What the rollup says of batches that are not final.
+    interface IBatches {
+        function operator() external view returns (address);
+        function batches(uint256 batch) external view returns (bytes32 digest, uint64 time, uint64 committedAt);
+        function RECALL_TIME() external view returns (uint256);
+        function PROOF_WINDOW() external view returns (uint256);
+    }
+
     /// The token of tests and devnets.
     interface IDevToken {
         function mint(address to, uint256 amount) external;

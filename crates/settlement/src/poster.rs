@@ -222,6 +222,8 @@ pub struct Poster {
     folder: PathBuf,
     options: Options,
     journal: Journal,
+    /// What was last mined, if it failed there.
+    failed: Option<Task>,
 }
 
 /// A transaction that is not signed yet.
@@ -259,7 +261,7 @@ impl Poster {
                 serde_json::from_slice(&bytes).map_err(|error| Error::Damaged { path, reason: error.to_string() })?
             }
         };
-        let poster = Self { client, folder: folder.to_owned(), options, journal };
+        let poster = Self { client, folder: folder.to_owned(), options, journal, failed: None };
         poster.sweep()?;
         Ok(poster)
     }
@@ -352,7 +354,7 @@ impl Poster {
         journal::write(&self.proof_path(finality.last), &journal::encode_finality(finality))
     }
 
-    /// Forgets the batches from this one on, and the proofs that reach there, so that what is removed from the chain for want of a proof is not committed again: others take their numbers. (A commit that
+    /// Forgets the batches from this one on, and the proofs that reach there, so that what is removed from the chain is not committed again: others take their numbers. (A commit that
     /// is under way may still be mined: whoever removes looks after that.)
     ///
     /// # Errors
@@ -403,16 +405,19 @@ impl Poster {
         Ok((committed, self.number("the last final batch", block, finished).await?))
     }
 
-    /// What comes next, if anything.
-    async fn next(&self) -> Result<Option<Task>> {
+    /// What can be done now: a proof, and a batch. A proof comes first, unless it has just failed in its block.
+    async fn tasks(&self) -> Result<Vec<Task>> {
         let (committed, finished) = self.state(BlockId::latest()).await?;
         let proofs = self.numbers("proofs")?;
         // Each begins where the one before it ends.
-        if let Some(&last) = proofs.iter().find(|&&last| last > finished && last <= committed) {
-            return Ok(Some(Task::Finalise(last)));
-        }
+        let proof = proofs.into_iter().find(|&last| last > finished && last <= committed).map(Task::Finalise);
         let next = committed + 1;
-        Ok(self.batch_path(next).exists().then_some(Task::Commit(next)))
+        let batch = self.batch_path(next).exists().then_some(Task::Commit(next));
+        let mut tasks: Vec<Task> = proof.into_iter().chain(batch).collect();
+        if tasks.first() == self.failed.as_ref() {
+            tasks.reverse();
+        }
+        Ok(tasks)
     }
 
     /// Does what is next to be done, and does not wait for anything.
@@ -430,10 +435,20 @@ impl Poster {
             self.forget()?;
         }
         self.bury(height).await?;
-        match self.next().await? {
-            Some(task) => self.send(task, nonce, height).await,
-            None => Ok(Progress::Idle),
+        let tasks = self.tasks().await?;
+        self.send_first(&tasks, nonce, height).await
+    }
+
+    /// Sends the first of these that the contract takes: a proof that it refuses keeps no batch from being committed.
+    async fn send_first(&mut self, tasks: &[Task], nonce: u64, height: u64) -> Result<Progress> {
+        let mut refused = None;
+        for &task in tasks {
+            match self.send(task, nonce, height).await {
+                Err(error @ Error::Reverted { .. }) => refused = refused.or(Some(error)),
+                done => return done,
+            }
         }
+        refused.map_or(Ok(Progress::Idle), Err)
     }
 
     /// Nothing is under way any more.
@@ -461,6 +476,7 @@ impl Poster {
             }
         }
         self.forget()?;
+        self.failed = failure;
         match failure {
             // Whether it is worth another attempt, the next step finds out before it pays for it.
             Some(task) => Err(Error::Reverted { what: named(task), reason: "it failed in its block".into() }),
@@ -471,19 +487,17 @@ impl Poster {
     /// The transaction under way is not mined.
     async fn push(&mut self, height: u64) -> Result<Progress> {
         let last = self.journal.attempts[self.journal.attempts.len() - 1].clone();
-        let next = self.next().await?;
-        let wanted = next == Some(last.task);
-        if next.is_none() {
+        let tasks = self.tasks().await?;
+        let wanted = tasks.contains(&last.task);
+        if tasks.is_empty() {
             // Somebody else has done it. Should it be mined all the same, it changes nothing.
             self.forget()?;
             return Ok(Progress::Displaced { task: last.task });
         }
         // After a reorganisation, what waits may no longer be what is next; and the chain may be shorter than it was.
         let late = height.saturating_sub(last.height) >= self.options.patience;
-        if let Some(task) = next
-            && (late || !wanted)
-        {
-            return self.send(task, self.journal.nonce, height).await;
+        if late || !wanted {
+            return self.send_first(&tasks, self.journal.nonce, height).await;
         }
         let found = self.client.wallet.provider.get_transaction_by_hash(last.hash).await;
         if found.map_err(Error::endpoint("a transaction"))?.is_none()
@@ -640,7 +654,7 @@ impl Poster {
             return Ok(());
         }
         let (_, finished) = self.state(BlockId::Number(BlockNumberOrTag::Number(deep))).await?;
-        // Batches that are not final can still be removed: by the operator, and by anybody once their time is over.
+        // Batches that are not final can still be removed by the operator, and are committed again then.
         for batch in kept.into_iter().filter(|&batch| batch <= finished) {
             self.assert_ours(batch, deep).await?;
             self.passed(CrashPoint::Burying)?;

@@ -10,7 +10,8 @@ use holdfast_settlement::{
     contracts::IRollup,
     embedded::Undone,
     follower::Event,
-    poster::{Carrier, CrashPoint, Options, Prices, Progress},
+    journal::Finality,
+    poster::{Carrier, CrashPoint, Options, Prices, Progress, Task},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -129,6 +130,32 @@ async fn a_busy_poster_under_reorganisations() {
     drive(&mut poster, &stage.chain).await;
     assert_eq!(stage.client.batch_committed().await.expect("an answer"), given);
     assert_eq!(committed(&stage).await, (1..=given).map(|batch| (batch, 5)).collect::<Vec<_>>());
+}
+
+/// Whatever is wrong with a proof, batches are committed.
+#[tokio::test]
+async fn a_proof_that_is_refused_stops_no_batches() {
+    let stage = Stage::new().await;
+    let mut poster = stage.poster(Options { patience: 1, ..calldata() });
+    poster.commit(&publication(1, 3)).expect("it is taken");
+    drive(&mut poster, &stage.chain).await;
+    poster.finalise(&Finality { proof: Vec::new(), ..proof(1) }).expect("it is taken");
+    for batch in 2..=4 {
+        poster.commit(&publication(batch, 3)).expect("it is taken");
+        assert!(matches!(poster.step().await.expect("a step"), Progress::Sent { task: Task::Commit(_), .. }));
+        // It waits for some blocks, and is replaced: by itself.
+        stage.chain.set_base_fee(100_000_000_000 * batch);
+        stage.chain.mine();
+        stage.chain.mine();
+        assert!(matches!(poster.step().await.expect("a step"), Progress::Sent { task: Task::Commit(_), .. }));
+        stage.chain.set_base_fee(1_000_000_000);
+        stage.chain.mine();
+        assert!(matches!(poster.step().await.expect("a step"), Progress::Mined { task: Task::Commit(_), .. }));
+    }
+    let error = poster.step().await.expect_err("nothing else is left");
+    assert!(matches!(error, Error::Reverted { .. }), "{error}");
+    assert_eq!(committed(&stage).await, [(1, 3), (2, 3), (3, 3), (4, 3)]);
+    assert_eq!(stage.client.batch_final().await.expect("an answer"), 0);
 }
 
 /// Batches that were removed, because no proof came, are committed again.

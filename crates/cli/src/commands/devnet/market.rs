@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use holdfast_exchange::{Engine, Refusal};
-use holdfast_operator::{Asked, Orders};
+use holdfast_exchange::Engine;
+use holdfast_operator::{Asked, Orders, Refused};
 use holdfast_protocol::{
     AccountId, Amount, Command, Genesis, Instruction, MarketId, Outcome, Request, Size, Withdraw, authority::Session,
 };
@@ -168,7 +168,7 @@ impl Orders for Market {
         Ok(())
     }
 
-    fn refused(&mut self, request: &Request, refusal: Refusal) -> Result<(), String> {
-        Err(format!("{:?} was refused: {refusal}", request.instruction.command))
+    fn refused(&mut self, request: &Request, refused: Refused) -> Result<(), String> {
+        Err(format!("{:?} was refused: {refused}", request.instruction.command))
     }
 }

@@ -244,6 +244,12 @@ impl Told {
                 self.gas("payouts", *gas);
                 format!("{} of {} are claimable", count(*payouts, "withdrawal"), self.units(amount))
             }
+            Event::Removed { first, last } => {
+                format!("batches {first} to {last}: taken back, and to be committed again")
+            }
+            Event::CommittedOtherwise { batch } => {
+                format!("batch {batch}: committed otherwise than before, so it is proven anew")
+            }
             Event::ProvenByOthers { batch } => format!("batch {batch}: made final by somebody else"),
         };
         // Of the inbox there are too many for a person.

@@ -8,6 +8,7 @@ pub mod force;
 pub mod freeze;
 pub mod metrics;
 pub mod money;
+pub mod recall;
 pub mod watch;
 pub mod webhook;
 
@@ -111,6 +112,7 @@ pub enum Command {
     Force(ForceArguments),
     Claim(ClaimArguments),
     Freeze(FreezeArguments),
+    Recall(RecallArguments),
     Refund(RefundArguments),
     Exit(ExitArguments),
     Watch(WatchArguments),
@@ -283,6 +285,28 @@ pub struct FreezeArguments {
     check: bool,
 }
 
+/// Take back batches that are committed and not final: the operator's, for six hours, and again after three days
+#[derive(Debug, Args)]
+#[command(after_help = format!("\
+Examples:
+  holdfast recall --venue venue.json --l1 https://… --key operator.json --from 17 --dry-run
+  holdfast recall --venue venue.json --l1 https://… --key operator.json --from 17
+
+For what somebody else has committed with the operator's key, or what cannot be proven. Batch 17 goes, and all behind it.
+Stop the operator before, and start it afterwards: it commits again what it still has, as long as that is less than a day
+old. The times are counted from the commitment of the batch, or from the end of a pause after it.
+
+{KEY_HELP}"))]
+pub struct RecallArguments {
+    #[command(flatten)]
+    access: AccessArguments,
+    #[command(flatten)]
+    signing: SigningArguments,
+    /// The first batch to take back.
+    #[arg(long, value_name = "N")]
+    from: u64,
+}
+
 /// Refund deposits that a frozen venue did not consume
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
@@ -427,6 +451,9 @@ pub fn run(command: Command, json: bool, ui: Ui) -> Result<ExitCode> {
         }
         Command::Freeze(FreezeArguments { access, signing, check }) => {
             print(json, &block_on(freeze::run(&access.into(), &signing.into(), check, ui))?)
+        }
+        Command::Recall(RecallArguments { access, signing, from }) => {
+            print(json, &block_on(recall::run(&access.into(), &signing.into(), from, ui))?)
         }
         Command::Refund(RefundArguments { access, signing, entry, owner }) => {
             print(json, &block_on(money::refund(&access.into(), &signing.into(), entry, owner, ui))?)
