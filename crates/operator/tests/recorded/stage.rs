@@ -346,7 +346,7 @@ impl Stage {
             let root = engine.replay(&batch.instructions, |_, _, _| {}).expect("it is of this state");
             let time = TimeMs::new(engine.system().time).expect("a time");
             let (publication, z) = (Publication::of(&batch, time), point_in_calldata(&batch));
-            let committed = Committed { batch: Arc::new(batch), z, time, root };
+            let committed = Committed { batch: Arc::new(batch), z, time, root, leaves_due: false };
             Closed { committed, publication, opening: open_bridge(engine.tree()).into() }
         })
     }
