@@ -1,4 +1,4 @@
-//! A whole venue, from deposits to claims, on the bundled sample and with real proofs: on the embedded chain, in calldata and in blobs, and on anvil, where it is stopped and goes on.
+//! A whole venue, from deposits to claims, on the bundled sample and with real proofs: on the embedded chain and on anvil (where it is started again), in calldata and in blobs.
 //!
 //! Each takes minutes and some 6 GB of memory, so that they are asked for by name:
 //!
@@ -83,21 +83,34 @@ fn in_blobs() {
     assert!(report.rows.iter().all(|row| row.blobs == 1));
 }
 
-/// On another chain it goes on where it was: first until one batch is final, then to the end.
-#[test]
-#[ignore = "real proofs: minutes"]
-fn on_anvil() {
+/// On another chain, where it is started again: first until one batch is final, then to the end.
+fn on_anvil(data: Data) {
     let Some(anvil) = Anvil::start(&[]) else { return };
     let folder = tempfile::tempdir().expect("a temporary directory");
     let (out, key) = (folder.path().join("net"), folder.path().join("operator.key"));
     std::fs::write(&key, "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80\n").expect("it is written");
     let signing = Signing { key: Some(key), ..Signing::default() };
-    let options = Options { url: Some(anvil.url.clone()), signing, ..options(&out, Data::Auto) };
+    let options = Options { url: Some(anvil.url.clone()), signing, ..options(&out, data) };
     let first = run(&Options { batches: Some(1), ..options.clone() }, Ui::QUIET).expect("it goes to its first batch");
+    println!("{}", first.text());
     assert!(first.ok && first.status.finished >= 1, "{:?}", first.status);
+    let blobs = u64::from(matches!(data, Data::Blobs));
+    assert!(first.rows.iter().all(|row| row.blobs == blobs), "{:?}", first.rows);
     let report = run(&options, Ui::QUIET).expect("it goes on");
     println!("{}", report.text());
     check(&report);
     let other = run(&Options { accounts: ACCOUNTS + 1, ..options }, Ui::QUIET).expect_err("it is another devnet");
     assert!(other.to_string().contains("accounts: expected 5, got 4"), "{other}");
+}
+
+#[test]
+#[ignore = "real proofs: minutes"]
+fn on_anvil_in_calldata() {
+    on_anvil(Data::Calldata);
+}
+
+#[test]
+#[ignore = "real proofs: minutes"]
+fn on_anvil_in_blobs() {
+    on_anvil(Data::Blobs);
 }

@@ -29,7 +29,7 @@ pub enum Error {
     #[error("batch {batch}, instruction {instruction}: expected outcome {expected:?}, got {got:?} on disk")]
     Outcome { batch: u64, instruction: usize, expected: Outcome, got: Outcome },
     #[error(
-        "entry {index} of the inbox is another than the one that was carried out: Ethereum was reorganised. Go back to the last batch before it, and use more confirmations"
+        "entry {index} of the inbox is another than the one that was carried out: Ethereum was reorganised. Use more confirmations. Take back what is committed from the batch with that entry on (`holdfast recall --from N`), move batches/ from that one on, open/ and poster/ out of the operator's directory, and start again"
     )]
     InboxChanged { index: u64 },
     #[error("entry {index} of the inbox is no instruction: {reason}")]
@@ -46,7 +46,9 @@ pub enum Error {
         "batch {batch} is not committed, or not any more, and ended more than a day ago (at {time} ms), so that Ethereum does not take it: move batches/{batch:06}.batch and those after it, open/ and poster/ out of {path}, and start again; the inbox is carried out anew then, and who has signed what was in them has to sign it anew"
     )]
     TooLate { batch: u64, time: u64, path: PathBuf },
-    #[error("batch {batch} leads to root {expected}, its proof's execution to {got}")]
+    #[error(
+        "batch {batch} leads to root {expected}, its proof's execution to {got}: a fault of this program; take it back (`holdfast recall --from {batch}`), move batches/{batch:06}.batch and those after it, open/ and poster/ out of the operator's directory, and start again"
+    )]
     Root { batch: u64, expected: String, got: String },
     #[error("the operator's session key cannot sign: {0}")]
     Session(String),
@@ -56,7 +58,9 @@ pub enum Error {
     Orders(String),
     #[error("there are {0} batches, as many as a venue may have")]
     BatchesUsedUp(u32),
-    #[error("batch {batch} cannot be proven: {source}")]
+    #[error(
+        "batch {batch} cannot be proven: {source}; take it back (`holdfast recall --from {batch}`), move batches/{batch:06}.batch and those after it, open/ and poster/ out of the operator's directory, and start again without what cannot be proven"
+    )]
     Unprovable { batch: u64, source: BatchError },
     #[error("batch {batch}, segment {segment}: {source}")]
     Segment { batch: u64, segment: u32, source: ProveError },

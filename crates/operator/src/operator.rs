@@ -13,6 +13,7 @@ use holdfast_protocol::{
     AccountId, Batch, Command, Genesis, Instruction, KeyIndex, Outcome, Request, SecretKey, Time, TimeMs, Withdraw,
     authority::Session,
     batch::BATCH_NUMBER_MAX,
+    cells::blocks,
     command::INBOX,
     limits,
     publication::{WORD_BYTES, digest_word},
@@ -39,6 +40,8 @@ const PAYOUTS_MAX: usize = 64;
 const POSTS_MAX: usize = 256;
 /// How long Ethereum lets an entry of the inbox wait before a batch must have it, and how long after its end a batch can be committed.
 const DAY_SECONDS: u64 = 86_400;
+/// Words of the longest instruction: a key's registration.
+const INSTRUCTION_WORDS_MAX: usize = 3;
 /// The session key with which the operator signs the time.
 const TIME_KEY: u32 = 0;
 const PAYOUT_PLACE: u32 = limits::PAYOUTS;
@@ -207,6 +210,8 @@ pub struct Operator {
     /// beside the bound.)
     signed_open: u64,
     run_max: u64,
+    /// Words of the open batch, which have to fit a transaction.
+    words_open: usize,
     /// The last closed batch has left out entries of the inbox that were there: they are served before anything else, in batches of their own.
     left_out: bool,
     closed: BTreeMap<u64, Closed>,
@@ -233,6 +238,7 @@ struct Past<'a> {
     payout_head: &'a mut B256,
     fills: &'a mut u64,
     signed: &'a mut u64,
+    words: &'a mut usize,
     orders: &'a mut dyn Orders,
 }
 
@@ -241,6 +247,7 @@ impl Past<'_> {
         if instruction.is_forced() {
             self.served.push(*instruction);
         }
+        *self.words += 1 + blocks(instruction).further().len();
         if let (Command::Withdraw(withdraw), Outcome::Accepted) = (&instruction.command, outcome) {
             let (account, amount) = (withdraw.account, withdraw.amount.get());
             self.payouts.push(Payout { account, amount, head_before: *self.payout_head });
@@ -267,18 +274,29 @@ impl Operator {
         let (finished, run_max) = (client.batch_final().await?, client.run_max().await?);
 
         let (mut served, mut payouts, mut payout_head) = (Vec::new(), Vec::new(), B256::ZERO);
-        let (mut fills, mut signed_open) = (0, 0);
+        let (mut fills, mut signed_open, mut words_open) = (0, 0, 0);
         let mut past = Past {
             served: &mut served,
             payouts: &mut payouts,
             payout_head: &mut payout_head,
             fills: &mut fills,
             signed: &mut signed_open,
+            words: &mut words_open,
             orders: orders.as_mut(),
         };
         let mut engine = Engine::new(genesis)?;
-        // What was handed to the poster is proven, whether it is final yet or not.
-        let handed = poster.proofs_kept()?.into_iter().chain([finished]).max().unwrap_or(finished);
+        // What was handed to the poster is proven, whether it is final yet or not, as long as each proof begins behind the one before it: others may have made batches final in other stretches.
+        let mut proven = BTreeSet::from([finished]);
+        let mut handed = finished;
+        for (first, last) in poster.proofs_kept()?.into_iter().filter(|&(_, last)| last > finished) {
+            if first != handed + 1 {
+                poster.forget_proofs()?;
+                (handed, proven) = (finished, BTreeSet::from([finished]));
+                break;
+            }
+            handed = last;
+            proven.insert(last);
+        }
         let mut start = (handed == 0).then(|| engine.clone());
         let (mut closed, mut number) = (BTreeMap::new(), 0);
         while let Some(batch) = records.batch(number + 1)? {
@@ -293,7 +311,7 @@ impl Operator {
         }
         let behind = Error::Behind { path: path.to_owned(), expected: handed, got: number };
         let start = start.ok_or(behind)?;
-        (*past.fills, *past.signed) = (0, 0);
+        (*past.fills, *past.signed, *past.words) = (0, 0, 0);
         let mut sequencer = Sequencer::new(engine);
         for entry in records.reopen(number + 1)? {
             let (instruction, outcome) = match entry {
@@ -326,6 +344,7 @@ impl Operator {
             payout_head,
             signed_open,
             run_max,
+            words_open,
             left_out: false,
             closed,
             fills,
@@ -333,7 +352,7 @@ impl Operator {
             now: 0,
             worker,
             given: handed,
-            proven: BTreeSet::from([handed]),
+            proven,
             shown: BTreeMap::new(),
             paying: BTreeSet::new(),
             told: Vec::new(),
@@ -421,6 +440,11 @@ impl Operator {
         self.follow().await?;
         self.start_anew_behind_others()?;
         self.start_anew_behind_changes().await?;
+        if self.client.paused().await? {
+            // Batches that are closed now would be too old by its end.
+            self.prove().await?;
+            return self.pay().await;
+        }
         self.assert_in_time().await?;
         self.serve()?;
         if !self.left_out {
@@ -435,7 +459,11 @@ impl Operator {
             posted => posted,
         };
         self.prove().await?;
-        if posted? { self.pay().await } else { Ok(()) }
+        // A transaction that would be refused is not under way.
+        if matches!(posted, Ok(true) | Err(Error::Settlement(holdfast_settlement::Error::Reverted { .. }))) {
+            self.pay().await?;
+        }
+        posted.map(|_| ())
     }
 
     /// What the contracts have said since.
@@ -534,7 +562,7 @@ impl Operator {
                 }
                 return Ok(());
             };
-            if self.sequencer.instructions().len() >= self.options.batch_commands {
+            if self.is_long() {
                 self.close()?;
                 continue;
             }
@@ -597,8 +625,9 @@ impl Operator {
         let entries: Vec<Entry> = done.iter().map(|(entry, ..)| *entry).collect();
         self.records.append(number, &entries)?;
         self.opened.get_or_insert_with(Instant::now);
-        let Self { served, payouts, payout_head, fills, signed_open: signed, orders, sequencer, .. } = self;
-        let mut past = Past { served, payouts, payout_head, fills, signed, orders: orders.as_mut() };
+        let Self { served, payouts, payout_head, fills, signed_open: signed, words_open: words, .. } = self;
+        let Self { orders, sequencer, .. } = self;
+        let mut past = Past { served, payouts, payout_head, fills, signed, words, orders: orders.as_mut() };
         done.iter().try_for_each(|(_, instruction, outcome)| past.take(sequencer.engine(), instruction, *outcome))
     }
 
@@ -612,9 +641,16 @@ impl Operator {
         commands > 0 && self.has_room() && (self.is_full() || old || self.orders_ended)
     }
 
-    /// Whether the batch has as many commands, or signed withdrawals, as it may.
+    /// Whether the batch has as many commands as it may, or as many words as fit a transaction with one more instruction and the time.
+    fn is_long(&self) -> bool {
+        let words = self.words_open + INSTRUCTION_WORDS_MAX + 1;
+        self.sequencer.instructions().len() >= self.options.batch_commands
+            || words > poster::words_max(self.options.carrier)
+    }
+
+    /// Whether it is long, or has as many signed withdrawals as it may.
     fn is_full(&self) -> bool {
-        self.sequencer.instructions().len() >= self.options.batch_commands || self.signed_open >= self.run_max
+        self.is_long() || self.signed_open >= self.run_max
     }
 
     /// Ends the batch at Ethereum's time, and hands it to the poster.
@@ -655,7 +691,7 @@ impl Operator {
         });
         self.left_out = self.seen.entries.contains_key(&closed.consumed);
         self.closed.insert(number, closed);
-        self.signed_open = 0;
+        (self.signed_open, self.words_open) = (0, 0);
         self.opened = None;
         Ok(())
     }

@@ -173,7 +173,7 @@ fn run(
         };
         let seconds = started.elapsed().as_secs_f64();
         tell(Event::LastProof { first, last, bytes: proof.len() as u64, seconds });
-        let _sent = given.send(Given::Last(Finality { last, proof, opening }));
+        let _sent = given.send(Given::Last(Finality { first, last, proof, opening }));
         (root_old, time_old) = (stretch.last().root, stretch.last().time.get());
         proven = rest;
     }

@@ -16,29 +16,33 @@ use std::{
 use alloy::{
     primitives::{B256, U256},
     signers::local::PrivateKeySigner,
-    sol_types::SolValue,
+    sol_types::{SolCall, SolValue},
 };
-use common::venue::{DAY, SEGMENT_KEY, START, Settled, account, genesis};
+use common::venue::{DAY, SEGMENT_KEY, START, Settled, account, genesis, member};
 use holdfast_exchange::Engine;
 use holdfast_operator::{
-    Asked, Committed, Error, Event, Operator, Options, Orders, Parts, Prove, Queue, QueueEnd, Refused, Result, Stretch,
-    Watch,
+    Asked, Committed, Error, Event, Operator, Options, Orders, Parts, Prove, Queue, QueueEnd, Refused, Result, Status,
+    Stretch, Watch,
 };
 use holdfast_protocol::{
-    Amount, Command, Instruction, KeyIndex, MarketId, Outcome, Place, Price, Request, SecretKey, SelfTrade, Side, Size,
-    TimeInForce, Withdraw, authority::Session, publication::digest_word,
+    Amount, Command, Instruction, KeyIndex, MarketId, Outcome, Place, Price, Register, Request, SecretKey, SelfTrade,
+    Side, Size, TimeInForce, TimeMs, Withdraw, authority::Session, publication::digest_word,
 };
 use holdfast_settlement::{
     Client, Follower, Publication,
     blobs::FromTransactions,
-    client::SessionKey,
-    contracts::Deployment,
+    client::{SessionKey, Wallet},
+    contracts::{Deployment, IProposals},
     embedded::{Chain, Mining, Undone},
     follower::Cursor,
     journal::Finality,
     poster::{self, Carrier, Poster},
 };
 use holdfast_watcher::{Proofs, Watcher};
+
+alloy::sol! {
+    function pause(uint256 seconds_) external;
+}
 
 const TRADERS: u32 = 4;
 const FIRST: u32 = 3;
@@ -115,6 +119,26 @@ impl Stage {
         client.register(register).await.expect("a session key");
         let domain = genesis(self.at.chain, self.at.vault).deployment.domain();
         Trader { client, session: Session::new(secret(id), &domain, account(id), key(), 1) }
+    }
+
+    /// Nine of the council's twelve stop the venue for so long.
+    async fn pause(&self, seconds: u64) {
+        let (council, call) = (self.at.council, pauseCall { seconds_: U256::from(seconds) });
+        for seat in 0..9 {
+            let signer = member(seat);
+            self.chain.set_balance(signer.address(), U256::from(ETHER));
+            let wallet = Wallet::embedded(&self.chain, signer).await.expect("it answers");
+            let done = if seat == 0 {
+                let call = IProposals::proposeCall { target: council, data: call.abi_encode().into() };
+                wallet.order("a proposal", council, &call, U256::ZERO).await
+            } else {
+                let call = IProposals::approveCall { id: U256::ZERO };
+                wallet.order("an approval", council, &call, U256::ZERO).await
+            };
+            done.expect("a member may");
+        }
+        let call = IProposals::executeCall { id: U256::ZERO };
+        self.operator.wallet.order("a pause", council, &call, U256::ZERO).await.expect("nine of twelve");
     }
 
     fn follower(&self) -> Follower {
@@ -456,7 +480,7 @@ async fn dust_is_withdrawn_by_ethereum_alone() {
     assert_eq!(operator.engine().store().session_of(enough.instruction.session()).sequence, enough.sequence + 1);
     assert_eq!((operator.status().payouts, operator.status().paid), (2, 2));
     assert_eq!(stage.report().await.claimable, "199");
-    let (_, first) = first_batch(&stage);
+    let first = first_batches(&stage, 1).1.remove(0);
     assert_eq!((first.number(), first.signed_withdrawals()), (1, 1), "not what Ethereum asked for");
     operator.end();
     let dust = Box::new(Unplugged(vec![stage.withdraw(1, 99)]));
@@ -578,7 +602,7 @@ async fn what_is_committed_otherwise_is_proven_anew() {
             Some(operator)
         };
         stage.operator.remove(1).await.expect("they are removed");
-        let (_, first) = first_batch(&stage);
+        let first = first_batches(&stage, 1).1.remove(0);
         let folder = tempfile::tempdir().expect("a temporary directory");
         let settings = poster::Options { carrier: other, ..poster::Options::default() };
         let mut poster = Poster::open(stage.operator.clone(), folder.path(), settings).expect("it opens");
@@ -607,7 +631,7 @@ async fn a_foreign_batch_that_was_removed_is_no_obstacle() {
     let (operator, ..) = stage.open_committed().await;
     operator.end();
     stage.operator.remove(1).await.expect("they are removed");
-    let (_, first) = first_batch(&stage);
+    let first = first_batches(&stage, 1).1.remove(0);
     let mut foreign = holdfast_protocol::Batch::clone(&first.batch);
     foreign.instructions.truncate(1);
     foreign.outcomes.truncate(1);
@@ -713,11 +737,89 @@ async fn others_prove_too() {
     assert!(operator.status().committed >= 3 && operator.status().finished == 0, "{:?}", operator.status());
     let folder = tempfile::tempdir().expect("a temporary directory");
     let mut poster = Poster::open(stage.operator.clone(), folder.path(), poster::Options::default()).expect("it opens");
-    poster.finalise(&first_alone(&stage)).expect("it is taken");
+    poster.finalise(&first_ones(&stage, 1)).expect("it is taken");
     poster.run().await.expect("the contract takes it");
     let told = settle(&mut operator).await;
     assert!(told.contains(&Event::ProvenByOthers { batch: 1 }), "{told:?}");
     assert!(operator.status().finished >= 3);
+    assert_eq!(stage.report().await.alarms, []);
+}
+
+/// A proof that the poster had when the operator was stopped, and that does not begin where somebody else's ends, is made anew.
+#[tokio::test]
+async fn a_kept_proof_that_does_not_fit_is_made_anew() {
+    let mut stage = Stage::new(options(Carrier::Calldata, 12)).await;
+    let requests = stage.trades();
+    let mut operator = stage.open_with(&requests, Slow(Duration::from_millis(200))).await;
+    for _ in 0..STEPS_MAX {
+        operator.step().await.expect("a step");
+        if operator.status().committed >= 3 {
+            break;
+        }
+    }
+    assert!(operator.status().committed >= 3 && operator.status().finished == 0, "{:?}", operator.status());
+    operator.end();
+    let options = poster::Options::default;
+    let own = Poster::open(stage.operator.clone(), &stage.folder.path().join("poster"), options()).expect("it opens");
+    own.finalise(&first_ones(&stage, 3)).expect("it is taken");
+    drop(own);
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let mut others = Poster::open(stage.operator.clone(), folder.path(), options()).expect("it opens");
+    others.finalise(&first_ones(&stage, 1)).expect("it is taken");
+    others.run().await.expect("the contract takes it");
+    let mut operator = stage.open_with(&[], StandIn).await;
+    assert_eq!(operator.status().finished, 1);
+    settle(&mut operator).await;
+    assert!(operator.status().finished >= 3);
+    assert_eq!(stage.report().await.alarms, []);
+}
+
+/// In a pause of the council's nothing is closed that would be too old when it is over.
+#[tokio::test]
+async fn a_pause_is_waited_for() {
+    let mut stage = Stage::new(options(Carrier::Calldata, 12)).await;
+    let requests = stage.trades();
+    stage.pause(2 * DAY).await;
+    let mut operator = stage.open_with(&requests, StandIn).await;
+    for _ in 0..3 {
+        operator.step().await.expect("a step");
+        stage.chain.pass(DAY / 2);
+        stage.chain.mine();
+    }
+    let Status { batches, open_commands, served, .. } = operator.status();
+    assert_eq!((batches, open_commands, served), (0, 0, 0));
+    stage.chain.pass(DAY);
+    stage.chain.mine();
+    settle(&mut operator).await;
+    assert!(operator.status().finished >= 3);
+    assert_eq!(stage.report().await.alarms, []);
+}
+
+/// Who floods a batch with instructions of many words (keys that a session may not register are refused, and published all the same) does not make it longer than a transaction takes.
+#[tokio::test]
+async fn a_batch_fits_what_carries_it() {
+    let mut stage = Stage::new(options(Carrier::Calldata, 1 << 14)).await;
+    let most = poster::words_max(Carrier::Calldata);
+    let register = Command::Register(Register {
+        sender: account(FIRST),
+        account: account(FIRST),
+        key: KeyIndex::new(1).expect("a key"),
+        replaces: false,
+        withdraws: false,
+        expiry: TimeMs::new(START * 2).expect("a time"),
+        public_key: secret(9).public_key(),
+    });
+    let requests: Vec<Request> = (0..most / 3 + 100).map(|_| stage.ask(0, register)).collect();
+    let mut operator = stage.open_with(&requests, StandIn).await;
+    let told = settle(&mut operator).await;
+    let closed = told.iter().filter_map(|event| match event {
+        Event::Closed { bytes, rejected, .. } => Some((*bytes, *rejected)),
+        _ => None,
+    });
+    let closed: Vec<(u64, u64)> = closed.collect();
+    assert_eq!(closed.iter().map(|(_, rejected)| *rejected).sum::<u64>(), requests.len() as u64);
+    assert!(closed.len() == 2 && closed.iter().all(|(bytes, _)| *bytes <= 30 * most as u64), "{closed:?}");
+    assert!(closed[0].0 > 30 * (most as u64 - 5), "{closed:?}");
     assert_eq!(stage.report().await.alarms, []);
 }
 
@@ -735,16 +837,20 @@ impl Prove for Slow {
     }
 }
 
-/// Batch 1 as it is on disk, and what it is in calldata; the state after it.
-fn first_batch(stage: &Stage) -> (Engine, Committed) {
+/// Batches 1 to `last` as they are on disk, and what they are in calldata; the state after them.
+fn first_batches(stage: &Stage, last: u64) -> (Engine, Vec<Committed>) {
     let venue = genesis(stage.at.chain, stage.at.vault);
     let mut engine = Engine::new(&venue).expect("a valid genesis");
-    let bytes = std::fs::read(stage.folder.path().join("batches/000001.batch")).expect("the batch");
-    let batch = holdfast_protocol::Batch::decode(&bytes).expect("a batch");
-    let root = engine.replay(&batch.instructions, |_, _, _| {}).expect("it is of this state");
-    let z = holdfast_protocol::publication::point_in_calldata(&batch);
-    let time = holdfast_protocol::TimeMs::new(engine.system().time).expect("a time");
-    (engine, Committed { batch: Arc::new(batch), z, time, root, leaves_due: false })
+    let mut carry_out = |number: u64| {
+        let path = stage.folder.path().join(format!("batches/{number:06}.batch"));
+        let batch = holdfast_protocol::Batch::decode(&std::fs::read(path).expect("the batch")).expect("a batch");
+        let root = engine.replay(&batch.instructions, |_, _, _| {}).expect("it is of this state");
+        let z = holdfast_protocol::publication::point_in_calldata(&batch);
+        let time = TimeMs::new(engine.system().time).expect("a time");
+        Committed { batch: Arc::new(batch), z, time, root, leaves_due: false }
+    };
+    let batches = (1..=last).map(&mut carry_out).collect();
+    (engine, batches)
 }
 
 /// Makes no last proof before it is let.
@@ -766,13 +872,13 @@ impl Prove for Gated {
     }
 }
 
-/// What makes batch 1 final, from the published data.
-fn first_alone(stage: &Stage) -> Finality {
+/// What makes batches 1 to `last` final.
+fn first_ones(stage: &Stage, last: u64) -> Finality {
     let venue = Engine::new(&genesis(stage.at.chain, stage.at.vault)).expect("a valid genesis");
-    let (engine, first) = first_batch(stage);
-    let stretch = Stretch { root_old: venue.root(), time_old: venue.system().time, batches: &[first] };
+    let (engine, batches) = first_batches(stage, last);
+    let stretch = Stretch { root_old: venue.root(), time_old: venue.system().time, batches: &batches };
     let proof = StandIn.last(&stretch, &Watch { stop: &|| false, tell: &|_| {} }).expect("a statement");
-    Finality { last: 1, proof, opening: holdfast_exchange::opening::open_bridge(engine.tree()) }
+    Finality { first: 1, last, proof, opening: holdfast_exchange::opening::open_bridge(engine.tree()) }
 }
 
 /// Directories that are not this venue's, or not free, are named.

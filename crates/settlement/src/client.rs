@@ -19,8 +19,8 @@ pub use alloy::providers::DynProvider;
 use crate::{
     Error, Result,
     contracts::{
-        Deployment, IAccounts, IDevToken, IERC20, IEscape, IInbox, ILimits, IParts, IProposals, IRollup, IVault,
-        explain, small,
+        Deployment, IAccounts, ICouncil, IDevToken, IERC20, IEscape, IInbox, ILimits, IParts, IProposals, IRollup,
+        IVault, explain, small,
     },
     embedded::{Chain, TRANSACTION_GAS_MAX},
 };
@@ -538,6 +538,11 @@ impl Client {
 
     pub async fn frozen(&self) -> Result<bool> {
         self.wallet.ask("whether the venue is frozen", self.at.rollup, &IRollup::frozenCall {}).await
+    }
+
+    /// Whether the council has stopped batches and deposits.
+    pub async fn paused(&self) -> Result<bool> {
+        self.wallet.ask("whether there is a pause", self.at.council, &ICouncil::pausedCall {}).await
     }
 
     pub async fn root(&self) -> Result<B256> {

@@ -337,8 +337,17 @@ impl Follower {
         Ok(step)
     }
 
-    /// All events up to now; for those who do not keep steps apart.
+    /// All events up to now, or an error and none of them lost; for those who do not keep steps apart.
     pub async fn catch_up(&mut self) -> Result<Step> {
+        let before = self.cursor.clone();
+        let all = self.all_steps().await;
+        if all.is_err() {
+            self.cursor = before;
+        }
+        all
+    }
+
+    async fn all_steps(&mut self) -> Result<Step> {
         let mut all = Step::default();
         loop {
             let step = self.step().await?;

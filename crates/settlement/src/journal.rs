@@ -44,7 +44,7 @@ fn sync_folder(path: &Path) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::file(folder))
 }
 
-const TAG: &[u8; 8] = b"HOLDPUB1";
+const TAG: &[u8; 8] = b"HOLDPUB2";
 const SUM_BYTES: usize = 32;
 
 /// Behind a tag, and before the hash of all that.
@@ -82,22 +82,25 @@ pub fn decode_publication(bytes: &[u8]) -> std::result::Result<Publication, Stri
 /// A proof that is to be posted, and the opening that goes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finality {
-    /// The last batch that it makes final.
+    /// The batches that it makes final.
+    pub first: u64,
     pub last: u64,
     pub proof: Vec<u8>,
     pub opening: Vec<u8>,
 }
 
 pub fn encode_finality(finality: &Finality) -> Vec<u8> {
-    let Finality { last, proof, opening } = finality;
-    sealed(&[&last.to_be_bytes(), &(proof.len() as u64).to_be_bytes(), proof, opening])
+    let Finality { first, last, proof, opening } = finality;
+    sealed(&[&first.to_be_bytes(), &last.to_be_bytes(), &(proof.len() as u64).to_be_bytes(), proof, opening])
 }
 
 pub fn decode_finality(bytes: &[u8]) -> std::result::Result<Finality, String> {
     let content = unsealed(bytes)?;
+    let (first, content) = content.split_first_chunk().ok_or("it is too short")?;
     let (last, content) = content.split_first_chunk().ok_or("it is too short")?;
     let (length, content) = content.split_first_chunk().ok_or("it is too short")?;
     let length = usize::try_from(u64::from_be_bytes(*length)).map_err(|_| "its proof is too long")?;
     let (proof, opening) = content.split_at_checked(length).ok_or("its proof is cut short")?;
-    Ok(Finality { last: u64::from_be_bytes(*last), proof: proof.to_vec(), opening: opening.to_vec() })
+    let (first, last) = (u64::from_be_bytes(*first), u64::from_be_bytes(*last));
+    Ok(Finality { first, last, proof: proof.to_vec(), opening: opening.to_vec() })
 }

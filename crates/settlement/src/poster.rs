@@ -176,6 +176,14 @@ pub enum Progress {
     },
 }
 
+/// Words that a batch can have at most, whatever they are, so that this carrier can take them in one transaction.
+pub const fn words_max(carrier: Carrier) -> usize {
+    match carrier {
+        Carrier::Calldata => (TRANSACTION_GAS_MAX as usize - 21_000) / (40 * WORD_BYTES),
+        Carrier::Blobs | Carrier::Cheapest => BLOBS_MAX * COEFFICIENTS,
+    }
+}
+
 /// What a commit costs in wei, by its carrier; nothing where it does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prices {
@@ -326,14 +334,20 @@ impl Poster {
         self.numbers("batches")
     }
 
-    /// The last batch of each proof that is kept.
-    pub fn proofs_kept(&self) -> Result<Vec<u64>> {
-        self.numbers("proofs")
+    /// The first and the last batch of each proof that is kept, ascending.
+    pub fn proofs_kept(&self) -> Result<Vec<(u64, u64)>> {
+        let read = |last| {
+            let path = self.proof_path(last);
+            let Some(bytes) = journal::read(&path)? else { return Ok(None) };
+            let finality = journal::decode_finality(&bytes).map_err(|reason| Error::Damaged { path, reason })?;
+            Ok(Some((finality.first, finality.last)))
+        };
+        self.numbers("proofs")?.into_iter().filter_map(|last| read(last).transpose()).collect()
     }
 
     /// Drops the proofs that are kept: others have become final in their place.
     pub fn forget_proofs(&self) -> Result<()> {
-        self.numbers("proofs")?.into_iter().try_for_each(|last| journal::remove(&self.proof_path(last)))
+        self.numbers("proofs")?.into_iter().rev().try_for_each(|last| journal::remove(&self.proof_path(last)))
     }
 
     /// Takes charge of a batch: when this returns, it will be committed, also after a crash.

@@ -239,6 +239,22 @@ async fn fed_lies() {
     assert!(matches!(error, Error::Event { .. }), "{error}");
 }
 
+/// Where a later step fails, what the earlier ones found is found again.
+#[tokio::test]
+async fn an_error_in_the_middle_loses_nothing() {
+    let stage = Stage::new().await;
+    act(&stage, 1).await;
+    stage.chain.mine_many(400);
+    act(&stage, 4).await;
+    let start = Cursor::new(stage.client.at.clone());
+    let mut follower = Follower::new(liar(&stage.chain, other_calldata), stage.blobs(), start.clone());
+    let first = follower.step().await.expect("the lie comes later");
+    assert!(!first.events.is_empty() && !first.done);
+    follower.rewind(start.clone());
+    follower.catch_up().await.expect_err("the words are others");
+    assert_eq!(follower.cursor(), &start, "nothing was taken");
+}
+
 /// A second endpoint that is late is waited for.
 #[tokio::test]
 async fn a_late_second_endpoint() {

@@ -61,6 +61,8 @@ pub struct Rebuilt {
     payouts: Vec<Payout>,
     runs: u64,
     frozen: bool,
+    /// What was credited to accounts that have exited.
+    exited: u128,
     /// What proofs are verified by on Ethereum, as the rollup has said: the first, which the watcher's key is that of, and another in its place.
     verifier: Option<Verifier>,
     foreign: Option<Foreign>,
@@ -124,6 +126,7 @@ impl Rebuilt {
             payouts: Vec::new(),
             runs: 0,
             frozen: false,
+            exited: 0,
             verifier: None,
             foreign: None,
         })
@@ -165,9 +168,9 @@ impl Rebuilt {
         self.inbox.keys().next().copied()
     }
 
-    /// What accounts have, all together.
+    /// What accounts have that have not exited, all together.
     pub fn deposits(&self) -> u128 {
-        self.engine.system().deposits
+        self.engine.system().deposits.saturating_sub(self.exited)
     }
 
     /// Withdrawals of final batches that nobody was paid yet.
@@ -240,7 +243,10 @@ impl Rebuilt {
             Event::VerifierSet { verifier, segment_key } => {
                 self.set_verifier(Verifier { at: *verifier, segment_key: *segment_key });
             }
-            Event::DebtShown { .. } | Event::Exited { .. } => {}
+            Event::Exited { paid, .. } => {
+                self.exited = self.exited.saturating_add(u128::try_from(*paid).unwrap_or(u128::MAX));
+            }
+            Event::DebtShown { .. } => {}
         }
     }
 

@@ -120,6 +120,7 @@ pub fn publication(batch: u64, words: usize) -> Publication {
 pub fn proof(last: u64) -> holdfast_settlement::journal::Finality {
     let root = keccak256(last.to_be_bytes());
     holdfast_settlement::journal::Finality {
+        first: last,
         last,
         proof: (U256::from(last), B256::from(root)).abi_encode_params(),
         opening: vec![1, 2, 3],

@@ -303,8 +303,12 @@ impl Settled {
         assert_eq!((progress.z, digest_word(&digest)), (z, commit.digest));
 
         let statement = Statement::of(&closed, &digest, &self.root, START);
-        let finality =
-            Finality { last: publication.batch, proof: statement.encode(), opening: closed.opening.to_vec() };
+        let finality = Finality {
+            first: statement.first,
+            last: statement.last,
+            proof: statement.encode(),
+            opening: closed.opening.to_vec(),
+        };
         poster.finalise(&finality).expect("it is taken");
         drive(&mut poster, &self.chain).await;
         self.chain.set_mining(Mining::Immediate);

@@ -250,6 +250,6 @@ pub async fn leave(watcher: &mut Watcher, anybody: &Client) -> U256 {
         held += anybody.balance(owner).await.expect("an answer");
     }
     let report = watcher.look().await.expect("Ethereum answers");
-    assert_eq!((report.held.as_str(), report.claimable.as_str()), ("0", "0"));
+    assert_eq!((report.held.as_str(), report.claimable.as_str(), report.deposits.as_str()), ("0", "0", "0"));
     held
 }
